@@ -18,6 +18,8 @@ struct clock_config {
 };
 extern constinit clock_config group_clock;  // written once, before any lcore runs
 [[nodiscard]] std::uint64_t monotonic_ns() noexcept;
+/// What this machine's clock is.  Control; takes about 10 ms.  Called by the process that makes the group.
+[[nodiscard]] clock_config measure_clock();
 }  // namespace detail
 
 /// Ticks since some point in the past, the same in every process of the group.  Hot.
