@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All of mpnet's public contracts.
+#pragma once
+
+#include <mpnet/args.hpp>
+#include <mpnet/cycles.hpp>
+#include <mpnet/eal.hpp>
+#include <mpnet/error.hpp>
+#include <mpnet/group.hpp>
+#include <mpnet/lcore.hpp>
+#include <mpnet/log.hpp>
+#include <mpnet/memzone.hpp>
+#include <mpnet/types.hpp>
+#if __has_include(<mpnet/heap.hpp>)
+#include <mpnet/heap.hpp>
+#endif
+#if __has_include(<mpnet/ring.hpp>)
+#include <mpnet/ring.hpp>
+#endif
+#if __has_include(<mpnet/pool.hpp>)
+#include <mpnet/pool.hpp>
+#endif
+#if __has_include(<mpnet/mbuf.hpp>)
+#include <mpnet/mbuf.hpp>
+#endif
+#if __has_include(<mpnet/ipc.hpp>)
+#include <mpnet/ipc.hpp>
+#endif
+#if __has_include(<mpnet/port.hpp>)
+#include <mpnet/port.hpp>
+#endif
