@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The bodies of ring<T>'s hot functions: claim, move, commit, per mode.  Included by ring.hpp alone.
+#pragma once
+
+#include <mpnet/ring.hpp>
+
+namespace mpnet {
+
+template <class T>
+[[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
+  detail::ring_header& h = *header_;
+  const detail::ring_own& own = h.producer;
+  if (own.sync == ring_sync::single) {
+    const auto grant = detail::claim_single<produce>(h, count, how);
+    if (grant.count == 0) [[unlikely]]
+      return 0;
+    detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
+    detail::commit_single<produce>(h, grant.position, grant.count);
+    count = grant.count;
+  } else {
+    const auto grant = detail::claim_many<produce>(h, count, how);
+    if (grant.count == 0) [[unlikely]]
+      return 0;
+    detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
+    detail::commit_many<produce>(h, grant.position, grant.count);
+    count = grant.count;
+  }
+  if ((own.flags & detail::ring_doorbell) != 0) [[unlikely]]
+    detail::ring_wake_consumers(h);
+  return count;
+}
+
+template <class T>
+[[gnu::always_inline]] inline std::size_t ring<T>::take(T* objects, std::size_t count, amount how) const noexcept {
+  detail::ring_header& h = *header_;
+  const detail::ring_own& own = h.consumer;
+  const auto move_out = [&](const detail::ring_grant& grant) {
+    detail::copy_out(objects, detail::ring_slots(h), own.mask, grant.position, grant.count);
+    if constexpr (ring_carries_pool_objects<T>) {
+      // Between the claim and the commit: dying before, the objects are in the ring; after, their tags name us.
+      if ((own.flags & detail::ring_tags) != 0) ring_element<T>::take(objects, grant.count);
+    }
+  };
+  if (own.sync == ring_sync::single) {
+    const auto grant = detail::claim_single<consume>(h, count, how);
+    if (grant.count == 0) [[unlikely]]
+      return 0;
+    move_out(grant);
+    detail::commit_single<consume>(h, grant.position, grant.count);
+    return grant.count;
+  }
+  const auto grant = detail::claim_many<consume>(h, count, how);
+  if (grant.count == 0) [[unlikely]]
+    return 0;
+  move_out(grant);
+  detail::commit_many<consume>(h, grant.position, grant.count);
+  return grant.count;
+}
+
+template <class T>
+template <detail::ring_side Side>
+inline ring_runs<T> ring<T>::claim_runs(std::size_t count) const noexcept {
+  detail::ring_header& h = *header_;
+  const detail::ring_own& own = detail::side_of<Side>::own(h);
+  const auto grant = own.sync == ring_sync::single ? detail::claim_single<Side>(h, count, amount::up_to)
+                                                   : detail::claim_many<Side>(h, count, amount::up_to);
+  if (grant.count == 0) return {};
+  T* slots = reinterpret_cast<T*>(detail::ring_slots(h));
+  const std::size_t at = grant.position & own.mask;
+  const std::size_t first = std::min<std::size_t>(grant.count, own.mask + 1 - at);
+  return {{slots + at, first}, {slots, grant.count - first}};
+}
+
+template <class T>
+template <detail::ring_side Side>
+inline void ring<T>::commit_runs(std::size_t count) const noexcept {
+  detail::ring_header& h = *header_;
+  detail::ring_own& own = detail::side_of<Side>::own(h);
+  // relaxed: this thread wrote them when it claimed.
+  if (own.sync == ring_sync::single) {
+    detail::commit_single<Side>(h, own.next.load(std::memory_order_relaxed), count);
+    return;
+  }
+  const std::uint64_t word = own.word.load(std::memory_order_relaxed);
+  if ((word & detail::key_mask) != detail::ring_key(own)) return;  // no claim of ours
+  detail::commit_many<Side>(h, word >> detail::key_bits, count);
+}
+
+template <class T>
+inline ring_runs<T> ring<T>::peek(std::size_t count) const noexcept {
+  const ring_runs<T> runs = claim_runs<consume>(count);
+  if constexpr (ring_carries_pool_objects<T>) {
+    if (!runs.empty() && (header_->consumer.flags & detail::ring_tags) != 0) {
+      ring_element<T>::take(runs.first.data(), runs.first.size());
+      ring_element<T>::take(runs.second.data(), runs.second.size());
+    }
+  }
+  return runs;
+}
+
+}  // namespace mpnet

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What survivors do for a ring's dead: on the spot, when they wait for a claim, and from recovery's conductor.  All of
+// it may be run by any number of threads at once, cut short by another death, and run again.
+#include <mpnet/cycles.hpp>
+#include <mpnet/detail/recovery.hpp>
+#include <mpnet/ring.hpp>
+#include <ring/ring_repair.hpp>
+
+#include <algorithm>
+
+namespace mpnet::detail {
+namespace {
+
+// How often a waiter looks again before it gives up: some 20 to 100 microseconds, far more than a turn takes, far less
+// than a time slice.  A stopped owner may stop for ever.
+constexpr int wait_rounds = 1000;
+
+ring_own& own_of(ring_header& h, ring_side side) {
+  return side == ring_side::producer ? h.producer : h.consumer;
+}
+ring_published& published_of(ring_header& h, ring_side side) {
+  return side == ring_side::producer ? h.produced : h.consumed;
+}
+const ring_published& peer_of(ring_header& h, ring_side side) {
+  return side == ring_side::producer ? h.consumed : h.produced;
+}
+
+}  // namespace
+
+bool key_is_dead(std::uint64_t key) noexcept {
+  const std::uint64_t index = (key & 0xfff) - 1;
+  if (lease_table == nullptr || index >= max_leases) return false;
+  const lease& l = lease_table[index];
+  // The incarnation first.  Were the lease given to somebody else between the two loads, its former owner, named by the
+  // key, is gone as well, whatever the second load says.
+  // [A-incarnation] acquire: a lease changes hands only after its owner's death was seen.
+  if ((l.incarnation.load(std::memory_order_acquire) & 0xfff) != ((key >> 12) & 0xfff)) return true;
+  return is_dead(l);
+}
+
+bool ring_repair_claim(ring_header& h, ring_side side, std::uint64_t word, bool& finished) noexcept {
+  // The dead owner stored, in this order: tail, word.  So the tail says how far it came:
+  //  - tail is still the claim's position: nothing was published, the claim is undone;
+  //  - tail is beyond: the operation happened, only the turn was not given back.
+  // While `word` stands nobody but its owner moves the tail, so a repairer that is itself delayed between its load and
+  // its CAS either still has the right tail, or somebody was faster and the CAS fails: the word names the owner's
+  // incarnation, so it does not come again.
+  // [A-ptail] [A-ctail] relaxed would do, is_dead() has acquired all that the dead one stored.
+  const std::uint64_t tail = published_of(h, side).tail.load(std::memory_order_acquire) & position_mask;
+  finished = tail != word >> key_bits;
+  // [R-word] passes on what we acquired from the dead.
+  return own_of(h, side).word.compare_exchange_strong(word, tail << key_bits, std::memory_order_acq_rel,
+                                                      std::memory_order_relaxed);  // relaxed: a failure is not used
+}
+
+std::uint64_t ring_wait_idle(ring_header& h, ring_side side, std::uint64_t word) noexcept {
+  ring_own& own = own_of(h, side);
+  for (int round = 0; round < wait_rounds; ++round) {
+    if (key_is_dead(word & key_mask)) {
+      bool finished = false;
+      ring_repair_claim(h, side, word, finished);
+    } else {
+      cpu_relax();
+    }
+    word = own.word.load(std::memory_order_acquire);  // [A-word] as in claim_many
+    if ((word & key_mask) == 0) return word;
+  }
+  return word;
+}
+
+bool ring_take_over(ring_header& h, ring_side side, std::uint64_t key) noexcept {
+  if (key == 0) return false;
+  ring_own& own = own_of(h, side);
+  // The former user is dead or has stopped using the side; what it published is all that counts.
+  // relaxed: the side has one user, us; the key comes last, so that a death in between leaves the former one's there.
+  own.next.store(published_of(h, side).tail.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  // [A-ptail] [A-ctail] as in claim_single.
+  own.cached_peer.store(peer_of(h, side).tail.load(std::memory_order_acquire), std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  own.word.store(key, std::memory_order_relaxed);
+  return true;
+}
+
+void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
+  for (const ring_side side : {ring_side::producer, ring_side::consumer}) {
+    ring_own& own = own_of(h, side);
+    if (own.sync == ring_sync::single) continue;                          // whoever comes next takes over
+    const std::uint64_t word = own.word.load(std::memory_order_acquire);  // [A-word]
+    if ((word & key_mask) == 0 || !key_is_dead(word & key_mask)) continue;
+    bool finished = false;
+    if (ring_repair_claim(h, side, word, finished)) ++(finished ? counts.rolled_forward : counts.rolled_back);
+  }
+  // A producer that died between its commit and its ring of the bell left sleepers asleep.
+  if ((h.flags & ring_doorbell) != 0) ring_wake_consumers(h);
+  // What lay in a private ring goes with its process.
+  if ((h.flags & ring_private) != 0 && dead.tag != 0 && h.owner_slot + 1 == dead.tag) {
+    const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);  // [A-ptail]
+    h.consumed.tail.store(produced, std::memory_order_release);                      // [R-ctail]
+    h.consumer.word.store(h.consumers == ring_sync::single ? 0 : (produced & position_mask) << key_bits,
+                          std::memory_order_release);  // [R-word]
+  }
+}
+
+void ring_holdings(ring_header& h, const std::function<void(void*)>& visit) {
+  if ((h.flags & ring_pool_objects) == 0 || h.element_size != sizeof(void*)) return;
+  if ((h.flags & ring_private) != 0) return;  // its objects are tagged as its process's, and shared with nobody
+  // The consumers' tail first: what left the ring before carries its new owner's tag already.  A slot that is
+  // overwritten meanwhile holds an object of a living producer: visiting that does no harm.
+  const std::uint64_t consumed = h.consumed.tail.load(std::memory_order_acquire);  // [A-ctail]
+  const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);  // [A-ptail]
+  const std::uint64_t count = std::min(distance(consumed, produced), h.capacity);
+  auto* slots = reinterpret_cast<std::uint64_t*>(ring_slots(h));
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t at = (consumed + i) & (h.slot_count - 1);
+    // relaxed: ordered by the tails; atomic because a producer may store it now.
+    const std::uint64_t value = std::atomic_ref<std::uint64_t>{slots[at]}.load(std::memory_order_relaxed);
+    if (value != 0) visit(reinterpret_cast<void*>(value));
+  }
+}
+
+}  // namespace mpnet::detail
