@@ -27,8 +27,8 @@ struct option {
   std::string_view help{};        // one line
   bool required = false;
   bool repeatable = false;
-  std::function<void(std::string_view value)>
-      set;  // called for each occurrence; what it throws gains the option's name
+  // Called for each occurrence; what it throws gains the name of the option.
+  std::function<void(std::string_view value)> set{};
 };
 
 /// Calls the options' set() in the order of the command line.  "--opt=value" and "--opt value", "-o value" and
