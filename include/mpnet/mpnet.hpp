@@ -7,6 +7,7 @@
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/group.hpp>
+#include <mpnet/idle.hpp>
 #include <mpnet/lcore.hpp>
 #include <mpnet/log.hpp>
 #include <mpnet/memzone.hpp>
