@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The inner side of stopping: which threads a stop signal interrupts, and taking a request back.
+#pragma once
+
+namespace mpnet::eal_detail {
+
+/// The calling thread is interrupted by stop signals until forget_thread().  Any lcore thread.
+void interrupt_thread_on_stop() noexcept;
+void forget_thread() noexcept;
+
+/// Takes a request back, for the next eal of this process.
+void clear_stop() noexcept;
+
+}  // namespace mpnet::eal_detail
