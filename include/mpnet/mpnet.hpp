@@ -2,6 +2,7 @@
 // All of mpnet's public contracts.
 #pragma once
 
+#include <mpnet/app.hpp>
 #include <mpnet/args.hpp>
 #include <mpnet/cycles.hpp>
 #include <mpnet/eal.hpp>
