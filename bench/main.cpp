@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// mpnet-bench: the subcommands, and what a failure looks like.
+#include "matrix.hpp"
+
+#include <cstdio>
+#include <exception>
+
+namespace {
+
+int dispatch(const bench::options& o) {
+  if (o.command == "ring") return bench::run_ring(o);
+  bench::print_help();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return dispatch(bench::parse_options(argc, argv));
+  } catch (const bench::usage_error& e) {
+    std::fprintf(stderr, "mpnet-bench: %s\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "mpnet-bench: %s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// moodycamel::ConcurrentQueue with a producer's and a consumer's token for each thread, in bulk.  Its blocks lie on the
+// process's heap, so it runs in threads.
+#include <concurrentqueue/concurrentqueue.h>
+
+#include "peers/peers.hpp"
+#include "queue_kernels.hpp"
+
+#include <new>
+#include <optional>
+
+namespace bench {
+namespace {
+
+using queue_type = moodycamel::ConcurrentQueue<void*>;
+thread_local std::optional<moodycamel::ProducerToken> producer;
+thread_local std::optional<moodycamel::ConsumerToken> consumer;
+
+struct concurrent {
+  using item = void*;
+  queue_type queue{8 * (queue_capacity + 1), 8, 8};
+
+  static void format(void* memory) { ::new (memory) concurrent; }
+  void join(unsigned) {
+    producer.emplace(queue);
+    consumer.emplace(queue);
+  }
+  void leave(unsigned worker) {
+    producer.reset();
+    consumer.reset();
+    if (worker == 0) this->~concurrent();
+  }
+  unsigned enqueue(void* const* items, unsigned n) noexcept {
+    return queue.try_enqueue_bulk(*producer, items, n) ? n : 0;
+  }
+  unsigned dequeue(void** items, unsigned n) noexcept {
+    return static_cast<unsigned>(queue.try_dequeue_bulk(*consumer, items, n));
+  }
+};
+
+}  // namespace
+
+void add_moodycamel_concurrent(contestants& to) {
+  to.push_back(make_queue<concurrent>("moodycamel Concurrent", "many", false));
+}
+
+}  // namespace bench
