@@ -1,11 +1,121 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <mpnet/cycles.hpp>
+#include <fmt/format.h>
 #include <mpnet/detail/lease.hpp>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "mem/local_state.hpp"
+#include "mem/membership.hpp"
 
 namespace mpnet::detail {
 
 constinit lease* lease_table = nullptr;
 constinit std::uint16_t process_tag = 0;
 thread_local constinit lease* this_lease = nullptr;
+void (*on_lcore_released)(lcore) noexcept = nullptr;
+
+namespace {
+
+/// Gives the lease back when its thread ends in an orderly way; the kernel speaks for all others.
+struct lease_guard {
+  ~lease_guard() { release_lease(); }
+  void arm() noexcept {}
+};
+thread_local lease_guard guard;
+
+void lock_for_life(lease& l) {
+  // The memory is formatted anew for each owner: the last one is dead or unlocked it, and nobody else ever locks it.
+  std::memset(&l.alive, 0, sizeof l.alive);
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&l.alive, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  pthread_mutex_lock(&l.alive);
+}
+
+void clear_claims(lease& l) noexcept {
+  // relaxed: nobody reads the claims of a lease that is not held
+  l.ring.ring.store(0, std::memory_order_relaxed);
+  l.pool.pool.store(0, std::memory_order_relaxed);
+}
+
+/// Takes a free lease for the calling thread.
+bool try_take(lease& l) noexcept {
+  const auto tid = static_cast<std::uint32_t>(::syscall(SYS_gettid));
+  // A thread that dumps core may still have this lease on its robust list; the kernel would take an equal id for it.
+  if (l.tid.load(std::memory_order_relaxed) == tid) return false;  // relaxed: written by the last owner, long ago
+  std::uint16_t expected = lease_free;
+  // [A-lease-state] pairs with [R-lease-state]: what the last owner or recovery left is visible.
+  if (!l.state.compare_exchange_strong(expected, lease_taken, std::memory_order_acquire, std::memory_order_relaxed)) {
+    return false;
+  }
+  // A death from here on is seen by the slot alone until the mutex is held; recovery looks at both.
+  l.slot.store(static_cast<std::uint16_t>(process_tag - 1), std::memory_order_relaxed);  // relaxed: read after state
+  l.incarnation.fetch_add(1, std::memory_order_relaxed);                                 // relaxed: ours alone now
+  clear_claims(l);
+  lock_for_life(l);
+  l.tid.store(tid, std::memory_order_release);  // for people, and for the check above
+  this_lease = &l;
+  guard.arm();
+  return true;
+}
+
+}  // namespace
+
+lease& take_lease(group& g, lcore id) {
+  mem::check_usable(g);
+  const auto index = static_cast<std::size_t>(id);
+  if (index >= max_lcores) {
+    throw error{errc::invalid_argument, fmt::format("lcore {}: the highest id is {}", index, max_lcores - 1)};
+  }
+  if (this_lease != nullptr && lcore_id() != no_lcore) {
+    throw error{errc::exists, fmt::format("lcore {}: this thread is lcore {} already", index, lease_index(*this_lease))};
+  }
+  release_lease();  // one without an lcore id
+  lease& l = lease_table[index];
+  if (!try_take(l)) {
+    throw error{errc::busy, fmt::format("lcore {}: held by {}; choose another lcore id (-l, --lcores), or end that process",
+                                        index, mem::describe_slot(g.control(), l.slot.load(std::memory_order_relaxed)))};
+  }
+  return l;
+}
+
+lease& take_any_lcore(group& g) {
+  mem::check_usable(g);
+  if (this_lease != nullptr && lcore_id() == no_lcore) release_lease();
+  for (std::size_t i = 0; i < max_lcores; ++i) {
+    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free && try_take(lease_table[i])) {  // relaxed: hint
+      return lease_table[i];
+    }
+  }
+  throw error{errc::limit, fmt::format("register a thread: all {} lcore ids are taken", max_lcores)};
+}
+
+void release_lease() noexcept {
+  lease* const l = this_lease;
+  if (l == nullptr || lease_table == nullptr) return;
+  const lcore id = lcore_id();
+  if (id != no_lcore && on_lcore_released != nullptr) on_lcore_released(id);
+  this_lease = nullptr;
+  clear_claims(*l);
+  pthread_mutex_unlock(&l->alive);
+  l->tid.store(0, std::memory_order_relaxed);  // relaxed: for people
+  // [R-lease-state] pairs with [A-lease-state] in try_take().
+  l->state.store(lease_free, std::memory_order_release);
+}
+
+lease* acquire_anonymous_lease() noexcept {
+  if (lease_table == nullptr || process_tag == 0) return nullptr;
+  for (std::size_t i = max_lcores; i < max_leases; ++i) {
+    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free && try_take(lease_table[i])) {  // relaxed: hint
+      return this_lease;
+    }
+  }
+  return nullptr;
+}
 
 }  // namespace mpnet::detail

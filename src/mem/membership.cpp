@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "mem/membership.hpp"
+
+#include <fmt/format.h>
+
+#include "mem/local_state.hpp"
+
+namespace mpnet::mem {
+
+bool is_process_dead(const group& g, std::uint32_t slot, std::uint32_t incarnation) noexcept {
+  const local_state& local = g.local();
+  if (slot >= max_processes) return true;
+  const process_slot& s = g.control().slots[slot];
+  // [A-slot] pairs with [R-slot] in group.cpp: the incarnation belongs to whoever holds the byte.
+  if (s.state.load(std::memory_order_acquire) == slot_free) return true;
+  // relaxed: ordered by the load above
+  if (((s.incarnation.load(std::memory_order_relaxed) ^ incarnation) & 0xffff) != 0) return true;
+  if (slot == local.slot) return false;
+  return local.locks->holder(lock_file::first_slot + static_cast<off_t>(slot)) == -1;
+}
+
+std::vector<member> members(const group& g) {
+  check_usable(g);
+  const control& c = g.control();
+  std::vector<member> found;
+  for (std::uint32_t i = 0; i < max_processes; ++i) {
+    const process_slot& s = c.slots[i];
+    const auto state = static_cast<slot_state>(s.state.load(std::memory_order_acquire));  // [A-slot]
+    if (state == slot_free) continue;
+    member m;
+    m.id = process_id{static_cast<std::uint16_t>(i)};
+    m.state = state;
+    m.incarnation = s.incarnation.load(std::memory_order_relaxed);  // relaxed: ordered by the state
+    m.pid = s.pid;
+    m.start_ticks = s.start_ticks;
+    m.pid_namespace = s.pid_namespace;
+    m.command.assign(s.command, ::strnlen(s.command, sizeof s.command));
+    m.alive = state == slot_live && !is_process_dead(g, i, m.incarnation);
+    // relaxed: a snapshot
+    m.primary = m.alive && c.primary_slot.load(std::memory_order_relaxed) == i + 1;
+    found.push_back(std::move(m));
+  }
+  return found;
+}
+
+std::optional<member> primary_member(const group& g) {
+  for (member& m : members(g)) {
+    if (m.primary) return std::move(m);
+  }
+  return std::nullopt;
+}
+
+std::string describe_slot(const control& c, std::uint32_t slot) {
+  if (slot >= max_processes) return "an unknown process";
+  const process_slot& s = c.slots[slot];
+  return fmt::format("process {} ('{}', started {})", s.pid,
+                     std::string_view{s.command, ::strnlen(s.command, sizeof s.command)},
+                     start_time_text(s.start_ticks));
+}
+
+bool try_become_primary(group& g) {
+  local_state& local = g.local();
+  if (local.primary) return true;
+  if (!local.locks->try_lock(lock_file::primary_role)) return false;
+  // release: for readers of the name only
+  g.control().primary_slot.store(local.slot + 1, std::memory_order_release);
+  g.control().group_epoch.fetch_add(1, std::memory_order_release);
+  local.primary = true;
+  return true;
+}
+
+}  // namespace mpnet::mem
