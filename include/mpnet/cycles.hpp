@@ -26,13 +26,16 @@ extern constinit clock_config group_clock;  // written once, before any lcore ru
 /// The TSC where it is invariant, else the monotonic clock (a vDSO call).
 [[nodiscard]] inline std::uint64_t tsc_now() noexcept {
 #if defined(__x86_64__)
-  if (detail::group_clock.use_tsc) [[likely]] return __rdtsc();
+  if (detail::group_clock.use_tsc) [[likely]]
+    return __rdtsc();
 #endif
   return detail::monotonic_ns();
 }
 
 /// Ticks a second.  Hot.
-[[nodiscard]] inline std::uint64_t tsc_hz() noexcept { return detail::group_clock.hz; }
+[[nodiscard]] inline std::uint64_t tsc_hz() noexcept {
+  return detail::group_clock.hz;
+}
 
 /// Tells the processor that this is a spin loop.  Hot.
 inline void cpu_relax() noexcept {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A group: the processes that share one region, named by --file-prefix.  This is the handle that memzones, rings, pools,
-// ports and messages are made from; mpnet::eal converts to it.
+// A group: the processes that share one region, named by --file-prefix.  This is the handle that memzones, rings,
+// pools, ports and messages are made from; mpnet::eal converts to it.
 #pragma once
 
 #include <mpnet/types.hpp>
@@ -15,25 +15,25 @@
 namespace mpnet {
 
 namespace mem {
-struct local_state;    // src/mem/local_state.hpp: this process's half
-struct control;        // src/mem/control.hpp: the shared half
+struct local_state;  // src/mem/local_state.hpp: this process's half
+struct control;      // src/mem/control.hpp: the shared half
 }  // namespace mem
 
 enum class process_type : std::uint8_t { primary, secondary, automatic };
 
-/// How a process enters a group.  Fields left at their defaults are taken from the group's config when attaching; a value
-/// given that differs from the config is an error.
+/// How a process enters a group.  Fields left at their defaults are taken from the group's config when attaching; a
+/// value given that differs from the config is an error.
 struct group_options {
   std::string file_prefix = "rte";
   process_type type = process_type::primary;
-  std::vector<std::string> huge_dirs;             // hugetlbfs mounts; empty: those in /proc/mounts
-  bool no_huge = false;                           // 4 KiB pages of a tmpfs file
-  bool legacy_mem = false;                        // take all of it at start, never grow
-  std::optional<std::uint64_t> memory_mib;        // -m: cap of the group
-  std::vector<std::uint64_t> socket_memory_mib;   // --socket-mem: cap of each NUMA node; empty: none
-  std::optional<std::uint64_t> base_address;      // --base-virtaddr
-  std::optional<std::uint32_t> memory_channels;   // -n
-  std::optional<std::string> devices;             // canonical text of --vdev, -a, -b, --no-pci: compared on attach
+  std::vector<std::string> huge_dirs{};            // hugetlbfs mounts; empty: those in /proc/mounts
+  bool no_huge = false;                            // 4 KiB pages of a tmpfs file
+  bool legacy_mem = false;                         // take all of it at start, never grow
+  std::optional<std::uint64_t> memory_mib{};       // -m: cap of the group
+  std::vector<std::uint64_t> socket_memory_mib{};  // --socket-mem: cap of each NUMA node; empty: none
+  std::optional<std::uint64_t> base_address{};     // --base-virtaddr
+  std::optional<std::uint32_t> memory_channels{};  // -n
+  std::optional<std::string> devices{};            // canonical text of --vdev, -a, -b, --no-pci: compared on attach
 };
 
 struct memory_stats {
@@ -65,7 +65,7 @@ class group {
   [[nodiscard]] iova iova_of(const void* address) const noexcept {
     return iova{iova_base + (reinterpret_cast<std::uintptr_t>(address) - base_)};
   }
-  static constexpr std::uint64_t iova_base = 4ULL << 30;  // off the MSI window, and fits 39 bits
+  static constexpr std::uint64_t iova_base = 4ULL << 30;  // off the MSI window; the region ends below 39 bits
 
   [[nodiscard]] memory_stats memory(socket_id socket = any_socket) const;
 

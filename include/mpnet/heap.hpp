@@ -34,8 +34,8 @@ void deallocate(group& g, void* block);
 [[nodiscard]] std::size_t block_size(group& g, const void* block);
 
 /// A standard allocator over the shared heap, for containers of the standard library, Boost.Container and
-/// Boost.Interprocess that lie in the region themselves.  It finds the group of the process that uses it, so that nothing
-/// of one process is stored in shared memory.  Guard such containers with mpnet::mutex.
+/// Boost.Interprocess that lie in the region themselves.  It finds the group of the process that uses it, so that
+/// nothing of one process is stored in shared memory.  Guard such containers with mpnet::mutex.
 [[nodiscard]] group& this_group();
 
 template <class T>

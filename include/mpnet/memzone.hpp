@@ -62,8 +62,9 @@ class zone_builder {
 [[nodiscard]] std::optional<zone_info> find_zone(group& g, zone_kind kind, std::string_view name,
                                                  std::uint64_t layout = 0);
 
-/// Finds the zone or makes it.  `format` runs in the one process that makes it, before anyone can see it.  A member that
-/// is making it at the moment is waited for (bounded: throws timed_out naming it), its death makes this call take over.
+/// Finds the zone or makes it.  `format` runs in the one process that makes it, before anyone can see it.  A member
+/// that is making it at the moment is waited for (bounded: throws timed_out naming it), its death makes this call take
+/// over.
 zone_info find_or_reserve_zone(group& g, const zone_spec& spec, const std::function<void(void*)>& format);
 
 /// Gives a zone back.  The caller makes sure that nobody uses it any more.

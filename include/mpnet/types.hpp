@@ -20,15 +20,15 @@ inline constexpr process_id no_process{0xffff};
 inline constexpr socket_id any_socket{-1};
 inline constexpr port_id no_port{0xffff};
 
-inline constexpr std::size_t max_processes = 512;   // members of a group at one time
-inline constexpr std::size_t max_lcores = 512;      // lcore ids, 0 … 511
-inline constexpr std::size_t max_leases = 1024;     // lcores, then threads that use rings without an lcore id
-inline constexpr std::size_t max_zones = 4096;      // memzones, rings, pools and port tables together
-inline constexpr std::size_t max_segments = 16;     // {NUMA node, page size} pairs
-inline constexpr std::size_t max_sockets = 8;       // NUMA nodes
+inline constexpr std::size_t max_processes = 512;  // members of a group at one time
+inline constexpr std::size_t max_lcores = 512;     // lcore ids, 0 … 511
+inline constexpr std::size_t max_leases = 1024;    // lcores, then threads that use rings without an lcore id
+inline constexpr std::size_t max_zones = 4096;     // memzones, rings, pools and port tables together
+inline constexpr std::size_t max_segments = 16;    // {NUMA node, page size} pairs
+inline constexpr std::size_t max_sockets = 8;      // NUMA nodes
 inline constexpr std::size_t max_ports = 32;
-inline constexpr std::size_t max_queues = 16;       // rx queues, and tx queues, of a port
-inline constexpr std::size_t max_name_len = 63;     // bytes of a name, without its end
+inline constexpr std::size_t max_queues = 16;    // rx queues, and tx queues, of a port
+inline constexpr std::size_t max_name_len = 63;  // bytes of a name, without its end
 inline constexpr std::size_t cache_line = 64;
 
 }  // namespace mpnet

@@ -30,11 +30,11 @@ inline constexpr std::size_t path_bytes = 256;
 
 /// Written once by the process that makes the group, before the config file gets its name; then only read.
 struct config_header {
-  std::uint64_t magic;        // frozen
-  std::uint32_t version;      // frozen
-  std::uint32_t header_bytes; // frozen
-  std::uint64_t layout;       // frozen
-  char boot_id[40];           // frozen
+  std::uint64_t magic;         // frozen
+  std::uint32_t version;       // frozen
+  std::uint32_t header_bytes;  // frozen
+  std::uint64_t layout;        // frozen
+  char boot_id[40];            // frozen
   std::uint64_t base_address;
   std::uint64_t region_bytes;
   std::uint64_t memory_channels;
@@ -57,8 +57,8 @@ struct segment {
   std::uint64_t window_offset;  // from the region's base
   std::uint64_t window_bytes;
   std::uint64_t socket;
-  std::uint64_t committed;      // granules; journaled
-  std::uint64_t first_block;    // of the list by address; block numbers are 1-based
+  std::uint64_t committed;    // granules; journaled
+  std::uint64_t first_block;  // of the list by address; block numbers are 1-based
   std::uint64_t spare;
   std::array<std::uint64_t, size_classes> free_lists;  // journaled
   char path[path_bytes];
@@ -71,10 +71,10 @@ enum block_state : std::uint64_t { block_unused, block_hole, block_free, block_t
 struct block {
   std::uint64_t offset;  // from the region's base
   std::uint64_t size;
-  std::uint64_t state;    // block_state
-  std::uint64_t owner;    // 0: the group; else owner_word of the process
+  std::uint64_t state;  // block_state
+  std::uint64_t owner;  // 0: the group; else owner_word of the process
   std::uint64_t segment;
-  std::uint64_t next;     // by address; while unused: the next unused one
+  std::uint64_t next;  // by address; while unused: the next unused one
   std::uint64_t previous;
   std::uint64_t next_free;
   std::uint64_t previous_free;
@@ -105,9 +105,9 @@ struct alignas(cache_line) process_slot {
   std::atomic<std::uint32_t> incarnation;  // grows with each owner; never 0 while owned
   std::int32_t pid;                        // in the owner's own PID namespace
   std::uint32_t uid;
-  std::uint64_t start_ticks;               // /proc/PID/stat, field 22
-  std::uint64_t joined_ns;                 // CLOCK_REALTIME
-  std::uint64_t pid_namespace;             // inode
+  std::uint64_t start_ticks;    // /proc/PID/stat, field 22
+  std::uint64_t joined_ns;      // CLOCK_REALTIME
+  std::uint64_t pid_namespace;  // inode
   char command[80];
 };
 
@@ -129,7 +129,7 @@ struct journal {
 
 /// What a recovery did, for people.
 struct recovery_record {
-  std::uint64_t sequence;  // 0: never written
+  std::uint64_t sequence;     // 0: never written
   std::uint64_t finished_ns;  // CLOCK_REALTIME
   std::uint64_t duration_ns;
   std::uint64_t slot, incarnation, pid, conductor_pid;
@@ -143,10 +143,10 @@ struct control {
 
   alignas(cache_line) std::atomic<std::uint32_t> control_lock;  // futex: slot + 1, incarnation << 16; 0: free
   std::atomic<std::uint32_t> control_waiters;
-  alignas(cache_line) std::atomic<std::uint32_t> primary_slot;   // slot + 1 of the role's holder, for naming; 0: vacant
+  alignas(cache_line) std::atomic<std::uint32_t> primary_slot;  // slot + 1 of the role's holder, for naming; 0: vacant
   std::atomic<std::uint32_t> recovery_requests;
-  std::atomic<std::uint64_t> group_epoch;                        // counts joins, leaves, deaths and role changes
-  std::atomic<std::uint64_t> extent_epoch;                       // counts published and withdrawn extents
+  std::atomic<std::uint64_t> group_epoch;   // counts joins, leaves, deaths and role changes
+  std::atomic<std::uint64_t> extent_epoch;  // counts published and withdrawn extents
   std::uint64_t recovery_sequence;
   std::array<recovery_record, max_recovery_records> recoveries;
 
@@ -158,10 +158,10 @@ struct control {
   std::uint64_t zones_used;   // entries beyond this were never taken; journaled
   std::uint64_t zones_taken;  // journaled
   std::array<zone_entry, max_zones> zones;
-  std::uint64_t blocks_used;        // journaled
-  std::uint64_t unused_blocks;      // head of the list; journaled
-  std::uint64_t blocks_allocated;   // block_taken ones; journaled
-  std::uint64_t bytes_used;         // asked for, in taken blocks; journaled
+  std::uint64_t blocks_used;       // journaled
+  std::uint64_t unused_blocks;     // head of the list; journaled
+  std::uint64_t blocks_allocated;  // block_taken ones; journaled
+  std::uint64_t bytes_used;        // asked for, in taken blocks; journaled
   std::array<segment, max_segments> segments;
   alignas(4096) std::array<block, max_blocks> blocks;  // backed by the file as far as it is used
 };
@@ -171,19 +171,39 @@ struct control {
   return (std::uint64_t{incarnation} << 32) | (slot + 1);
 }
 
-inline constexpr std::uint64_t control_layout = layout_hash(
-    sizeof(control) ^ (max_lcores << 40) ^ max_queues,
-    {MPNET_FIELD(control, config), MPNET_FIELD(control, control_lock), MPNET_FIELD(control, primary_slot),
-     MPNET_FIELD(control, recoveries), MPNET_FIELD(control, slots), MPNET_FIELD(control, leases),
-     MPNET_FIELD(control, undo), MPNET_FIELD(control, intent), MPNET_FIELD(control, zones),
-     MPNET_FIELD(control, segments), MPNET_FIELD(control, blocks), MPNET_FIELD(config_header, base_address),
-     MPNET_FIELD(config_header, cap_bytes), MPNET_FIELD(config_header, socket_cap_bytes),
-     MPNET_FIELD(config_header, devices), MPNET_FIELD(segment, page_bytes), MPNET_FIELD(segment, window_offset),
-     MPNET_FIELD(segment, free_lists), MPNET_FIELD(segment, path), MPNET_FIELD(segment, published),
-     MPNET_FIELD(block, offset), MPNET_FIELD(block, owner), MPNET_FIELD(block, used_bytes),
-     MPNET_FIELD(zone_entry, state), MPNET_FIELD(zone_entry, owner), MPNET_FIELD(process_slot, incarnation),
-     MPNET_FIELD(process_slot, command), MPNET_FIELD(detail::lease, incarnation), MPNET_FIELD(detail::lease, ring),
-     MPNET_FIELD(detail::lease, pool), MPNET_FIELD(detail::ring_claim, side), MPNET_FIELD(detail::pool_claim, step)});
+inline constexpr std::uint64_t control_layout =
+    layout_hash(sizeof(control) ^ (max_lcores << 40) ^ max_queues, {MPNET_FIELD(control, config),
+                                                                    MPNET_FIELD(control, control_lock),
+                                                                    MPNET_FIELD(control, primary_slot),
+                                                                    MPNET_FIELD(control, recoveries),
+                                                                    MPNET_FIELD(control, slots),
+                                                                    MPNET_FIELD(control, leases),
+                                                                    MPNET_FIELD(control, undo),
+                                                                    MPNET_FIELD(control, intent),
+                                                                    MPNET_FIELD(control, zones),
+                                                                    MPNET_FIELD(control, segments),
+                                                                    MPNET_FIELD(control, blocks),
+                                                                    MPNET_FIELD(config_header, base_address),
+                                                                    MPNET_FIELD(config_header, cap_bytes),
+                                                                    MPNET_FIELD(config_header, socket_cap_bytes),
+                                                                    MPNET_FIELD(config_header, devices),
+                                                                    MPNET_FIELD(segment, page_bytes),
+                                                                    MPNET_FIELD(segment, window_offset),
+                                                                    MPNET_FIELD(segment, free_lists),
+                                                                    MPNET_FIELD(segment, path),
+                                                                    MPNET_FIELD(segment, published),
+                                                                    MPNET_FIELD(block, offset),
+                                                                    MPNET_FIELD(block, owner),
+                                                                    MPNET_FIELD(block, used_bytes),
+                                                                    MPNET_FIELD(zone_entry, state),
+                                                                    MPNET_FIELD(zone_entry, owner),
+                                                                    MPNET_FIELD(process_slot, incarnation),
+                                                                    MPNET_FIELD(process_slot, command),
+                                                                    MPNET_FIELD(detail::lease, incarnation),
+                                                                    MPNET_FIELD(detail::lease, ring),
+                                                                    MPNET_FIELD(detail::lease, pool),
+                                                                    MPNET_FIELD(detail::ring_claim, side),
+                                                                    MPNET_FIELD(detail::pool_claim, step)});
 
 static_assert(offsetof(config_header, layout) == 16 && offsetof(config_header, boot_id) == 24, "frozen");
 static_assert(sizeof(control) < control_window_bytes);

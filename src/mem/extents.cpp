@@ -27,9 +27,10 @@ std::uint64_t committed_bytes(const control& c, std::optional<std::uint64_t> soc
 void check_caps(const control& c, const segment& s, std::uint64_t bytes) {
   const std::uint64_t total = committed_bytes(c, {});
   if (c.config.cap_bytes != 0 && total + bytes > c.config.cap_bytes) {
-    throw error{errc::no_memory, fmt::format("the group's cap of {} MiB is reached ({} MiB in use); start the group with a "
-                                             "larger -m",
-                                             c.config.cap_bytes >> 20, total >> 20)};
+    throw error{errc::no_memory,
+                fmt::format("the group's cap of {} MiB is reached ({} MiB in use); start the group with a "
+                            "larger -m",
+                            c.config.cap_bytes >> 20, total >> 20)};
   }
   if (c.config.sockets_capped == 0) return;
   const std::uint64_t cap = c.config.socket_cap_bytes[s.socket];
@@ -81,8 +82,8 @@ void commit_granules(transaction& tx, std::size_t index, std::uint64_t first, st
   if (failed != 0) {
     const bool huge = s.page_bytes > 4096;
     throw error{errc::no_memory,
-                fmt::format("{} more pages of {} kB on socket {}: {}; {}", bytes / s.page_bytes, s.page_bytes >> 10, s.socket,
-                            failed == ENOSPC ? "none are free" : std::strerror(failed),
+                fmt::format("{} more pages of {} kB on socket {}: {}; {}", bytes / s.page_bytes, s.page_bytes >> 10,
+                            s.socket, failed == ENOSPC ? "none are free" : std::strerror(failed),
                             huge ? "reserve more: " + reserve_command(s.page_bytes)
                                  : "free space on the tmpfs that holds " + std::string{s.path})};
   }
@@ -107,7 +108,8 @@ std::uint64_t committable_bytes(group& g, std::size_t index) {
   const control& c = g.control();
   const segment& s = c.segments[index];
   std::uint64_t room = ~0ULL;
-  if (c.config.cap_bytes != 0) room = std::min(room, c.config.cap_bytes - std::min(c.config.cap_bytes, committed_bytes(c, {})));
+  if (c.config.cap_bytes != 0)
+    room = std::min(room, c.config.cap_bytes - std::min(c.config.cap_bytes, committed_bytes(c, {})));
   if (c.config.sockets_capped != 0) {
     const std::uint64_t cap = c.config.socket_cap_bytes[s.socket];
     room = std::min(room, cap - std::min(cap, committed_bytes(c, s.socket)));
@@ -125,7 +127,8 @@ void back_blocks(group& g, std::uint64_t count) {
   const std::uint64_t offset = offsetof(control, blocks) + (count - 1) / block_step * block_step * sizeof(block);
   const int failed = allocate_pages(g.local().config_fd.get(), offset, block_step * sizeof(block), 1U << 20);
   if (failed != 0) {
-    throw error{errc::no_memory, fmt::format("{}/config: {}; free space there", g.local().shared_dir, std::strerror(failed))};
+    throw error{errc::no_memory,
+                fmt::format("{}/config: {}; free space there", g.local().shared_dir, std::strerror(failed))};
   }
 }
 

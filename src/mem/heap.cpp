@@ -16,7 +16,9 @@ namespace {
 
 constexpr std::uint64_t unit = 64;
 
-std::uint64_t align_up(std::uint64_t value, std::uint64_t to) { return (value + to - 1) & ~(to - 1); }
+std::uint64_t align_up(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) & ~(to - 1);
+}
 
 std::size_t class_of(std::uint64_t size) {
   const auto log = static_cast<std::size_t>(std::bit_width(size / unit)) - 1;

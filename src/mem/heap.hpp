@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The region's blocks: every byte of every segment's window belongs to one block {hole, free, taken}.  The descriptors lie
-// in the control segment, apart from the memory, so that an overrun cannot harm them and recovery needs no walk through
-// application data.  Free blocks are on lists by power of two; holes become free by growing, and free granules holes by
-// shrinking.  All functions need a transaction.
+// The region's blocks: every byte of every segment's window belongs to one block {hole, free, taken}.  The descriptors
+// lie in the control segment, apart from the memory, so that an overrun cannot harm them and recovery needs no walk
+// through application data.  Free blocks are on lists by power of two; holes become free by growing, and free granules
+// holes by shrinking.  All functions need a transaction.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,8 @@ void format_segment(transaction& tx, std::size_t index);
 /// Commits memory until the cap or the free pages are used up (--legacy-mem).  Returns the bytes committed.
 std::uint64_t commit_everything(group& g);
 
-[[nodiscard]] inline block& block_at(control& c, std::uint64_t number) noexcept { return c.blocks[number - 1]; }
+[[nodiscard]] inline block& block_at(control& c, std::uint64_t number) noexcept {
+  return c.blocks[number - 1];
+}
 
 }  // namespace mpnet::mem

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The public heap: a block with a small header in front of the address that the caller gets, which names the descriptor.
+// The public heap: a block with a small header in front of the address that the caller gets, which names the
+// descriptor.
 #include <fmt/format.h>
 #include <mpnet/heap.hpp>
 

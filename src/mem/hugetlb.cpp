@@ -52,7 +52,8 @@ std::vector<hugetlb_mount> hugetlb_mounts(const std::vector<std::string>& wanted
     if (known) continue;
     if (::access(path.c_str(), W_OK | X_OK) != 0) {
       if (wanted.empty()) continue;
-      throw error{errc::permission, fmt::format("--huge-dir {}: no permission to write there; see docs/running.md", path)};
+      throw error{errc::permission,
+                  fmt::format("--huge-dir {}: no permission to write there; see docs/running.md", path)};
     }
     mounts.push_back({path, page_bytes});
   }
@@ -62,7 +63,8 @@ std::vector<hugetlb_mount> hugetlb_mounts(const std::vector<std::string>& wanted
 }
 
 std::uint64_t free_hugepages(std::uint64_t page_bytes, int node) {
-  const std::string base = node < 0 ? std::string{"/sys/kernel/mm"} : fmt::format("/sys/devices/system/node/node{}", node);
+  const std::string base =
+      node < 0 ? std::string{"/sys/kernel/mm"} : fmt::format("/sys/devices/system/node/node{}", node);
   std::string text = read_file(fmt::format("{}/hugepages/hugepages-{}kB/free_hugepages", base, page_bytes >> 10));
   if (text.empty() && node >= 0) return node == 0 ? free_hugepages(page_bytes, -1) : 0;
   return std::strtoull(text.c_str(), nullptr, 10);

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/futex.h>
-#include <mpnet/cycles.hpp>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <mpnet/cycles.hpp>
 
 #include <chrono>
 
@@ -20,7 +20,9 @@ constexpr auto patience = std::chrono::seconds{10};
 
 /// Keeps the compiler from moving stores across; the processor's order does not matter to a reader that runs after the
 /// writer's death, and living processes are ordered by the lock.
-void compiler_barrier() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+void compiler_barrier() noexcept {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+}
 
 std::uint32_t lock_word(const local_state& local) noexcept {
   return (local.slot + 1) | ((local.incarnation & 0xffff) << 16);

@@ -29,5 +29,7 @@ consteval std::uint64_t layout_hash(std::uint64_t seed, std::initializer_list<la
 
 }  // namespace mpnet::mem
 
-#define MPNET_FIELD(type, member) \
-  mpnet::mem::layout_field { #type "." #member, offsetof(type, member), sizeof(type::member) }
+#define MPNET_FIELD(type, member)                                   \
+  mpnet::mem::layout_field {                                        \
+#type "." #member, offsetof(type, member), sizeof(type::member) \
+  }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fmt/format.h>
-#include <mpnet/detail/lease.hpp>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <mpnet/detail/lease.hpp>
 
 #include <cstring>
 
@@ -73,13 +73,15 @@ lease& take_lease(group& g, lcore id) {
     throw error{errc::invalid_argument, fmt::format("lcore {}: the highest id is {}", index, max_lcores - 1)};
   }
   if (this_lease != nullptr && lcore_id() != no_lcore) {
-    throw error{errc::exists, fmt::format("lcore {}: this thread is lcore {} already", index, lease_index(*this_lease))};
+    throw error{errc::exists,
+                fmt::format("lcore {}: this thread is lcore {} already", index, lease_index(*this_lease))};
   }
   release_lease();  // one without an lcore id
   lease& l = lease_table[index];
   if (!try_take(l)) {
-    throw error{errc::busy, fmt::format("lcore {}: held by {}; choose another lcore id (-l, --lcores), or end that process",
-                                        index, mem::describe_slot(g.control(), l.slot.load(std::memory_order_relaxed)))};
+    throw error{errc::busy,
+                fmt::format("lcore {}: held by {}; choose another lcore id (-l, --lcores), or end that process", index,
+                            mem::describe_slot(g.control(), l.slot.load(std::memory_order_relaxed)))};
   }
   return l;
 }
@@ -88,7 +90,8 @@ lease& take_any_lcore(group& g) {
   mem::check_usable(g);
   if (this_lease != nullptr && lcore_id() == no_lcore) release_lease();
   for (std::size_t i = 0; i < max_lcores; ++i) {
-    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free && try_take(lease_table[i])) {  // relaxed: hint
+    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free &&
+        try_take(lease_table[i])) {  // relaxed: hint
       return lease_table[i];
     }
   }
@@ -111,7 +114,8 @@ void release_lease() noexcept {
 lease* acquire_anonymous_lease() noexcept {
   if (lease_table == nullptr || process_tag == 0) return nullptr;
   for (std::size_t i = max_lcores; i < max_leases; ++i) {
-    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free && try_take(lease_table[i])) {  // relaxed: hint
+    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free &&
+        try_take(lease_table[i])) {  // relaxed: hint
       return this_lease;
     }
   }

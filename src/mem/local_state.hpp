@@ -18,8 +18,9 @@
 namespace mpnet::mem {
 
 /// Called by the process that changes memory: with true after pages were committed and before anyone learns of them,
-/// with false before they go back (also those that another process committed, or died committing: what is not known is no
-/// error).  May throw when adding; the growth is undone then.  Runs under the control lock: it must not allocate shared memory.
+/// with false before they go back (also those that another process committed, or died committing: what is not known is
+/// no error).  May throw when adding; the growth is undone then.  Runs under the control lock: it must not allocate
+/// shared memory.
 using extent_observer = std::function<void(void* address, std::size_t bytes, std::uint64_t page_bytes, bool added)>;
 
 struct local_state {

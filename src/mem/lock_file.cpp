@@ -3,8 +3,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <mpnet/cycles.hpp>
 #include <sys/stat.h>
+#include <mpnet/cycles.hpp>
 
 #include <ctime>
 #include <mutex>
@@ -54,6 +54,11 @@ void lock_file::abandon() noexcept {
   // Closing here drops nothing: POSIX locks belong to the process, and the child holds none.
   open_files().erase(path_);
   fd_.reset();
+}
+
+bool lock_file::unlinked() const noexcept {
+  struct stat st {};
+  return ::fstat(fd_.get(), &st) == 0 && st.st_nlink == 0;
 }
 
 bool lock_file::try_lock(off_t byte, mode m) {

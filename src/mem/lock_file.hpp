@@ -15,7 +15,7 @@ namespace mpnet::mem {
 
 class lock_file {
  public:
-  enum byte : off_t {
+  enum offset : off_t {
     initialise = 0,  // shared while attaching, exclusive while making or removing a group
     primary_role = 1,
     conductor = 2,
@@ -38,6 +38,8 @@ class lock_file {
   void unlock_all() noexcept;
   /// The pid of another process that holds the byte (0 where it lives in another PID namespace), or -1 for none.
   [[nodiscard]] pid_t holder(off_t byte) const noexcept;
+  /// Whether the file has lost its name: then whoever locked it is alone with it.
+  [[nodiscard]] bool unlinked() const noexcept;
   /// In the child of a fork: forgets the file without being taken for its opener.
   void abandon() noexcept;
 

@@ -40,17 +40,19 @@ struct descriptor {
 region::region(std::uintptr_t base, std::uint64_t bytes)
     : base_(base), bytes_(bytes), open_(std::make_unique<decltype(open_)::element_type>()) {
   if (base % (1ULL << 30) != 0 || base == 0 || base >= highest_base) {
-    throw error{errc::invalid_argument,
-                fmt::format("base address {:#x}: not a multiple of 1 GiB below {:#x}; choose another --base-virtaddr, and "
-                            "do not mix thread-sanitizer builds with others in one group",
-                            base, highest_base)};
+    throw error{
+        errc::invalid_argument,
+        fmt::format("base address {:#x}: not a multiple of 1 GiB below {:#x}; choose another --base-virtaddr, and "
+                    "do not mix thread-sanitizer builds with others in one group",
+                    base, highest_base)};
   }
   void* got = ::mmap(reinterpret_cast<void*>(base), bytes, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   if (got == MAP_FAILED && errno == EEXIST) {
-    throw error{errc::busy, fmt::format("reserve addresses {:#x}-{:#x}: taken by {}; start the group's first process with "
-                                        "another --base-virtaddr",
-                                        base, base + bytes, occupants(base, bytes))};
+    throw error{errc::busy,
+                fmt::format("reserve addresses {:#x}-{:#x}: taken by {}; start the group's first process with "
+                            "another --base-virtaddr",
+                            base, base + bytes, occupants(base, bytes))};
   }
   if (got == MAP_FAILED) {
     throw system_error(fmt::format("reserve {} MiB of addresses at {:#x}", bytes >> 20, base), errno,
@@ -82,8 +84,7 @@ control& region::map_control(int fd) {
 void region::map_segment(std::size_t index, unique_fd fd) {
   const segment& s = control_->segments[index];
   void* const at = reinterpret_cast<void*>(base_ + s.window_offset);
-  void* const got =
-      ::mmap(at, s.window_bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd.get(), 0);
+  void* const got = ::mmap(at, s.window_bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd.get(), 0);
   if (got == MAP_FAILED) throw system_error(fmt::format("map {}", s.path), errno);
   ::madvise(at, s.window_bytes, MADV_DONTDUMP);
   ::madvise(at, s.window_bytes, MADV_DONTFORK);

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 #include <linux/magic.h>
-#include <mpnet/types.hpp>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <mpnet/types.hpp>
 
 #include <cstdlib>
 
@@ -81,7 +81,8 @@ void check_name(std::string_view what, std::string_view name) {
   if (name.size() > max_name_len) bad(fmt::format("a name has at most {} bytes", max_name_len));
   if (name == "." || name == "..") bad("'.' and '..' are no names");
   for (const char c : name) {
-    if (c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f) bad("'/' and control characters are not allowed");
+    if (c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      bad("'/' and control characters are not allowed");
   }
 }
 

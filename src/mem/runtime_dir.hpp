@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Where a group's files lie.  The runtime directory holds the lock file and the sockets; shared memory lies there too if
-// that is a tmpfs, else under /dev/shm, because stores to a mapped file on a disk stall while it is written back.
+// Where a group's files lie.  The runtime directory holds the lock file and the sockets; shared memory lies there too
+// if that is a tmpfs, else under /dev/shm, because stores to a mapped file on a disk stall while it is written back.
 #pragma once
 
 #include <string>

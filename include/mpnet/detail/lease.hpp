@@ -7,13 +7,13 @@
 // (set_robust_list(2)).  A process that crashes sets the same bit itself, after it parked its other threads, so that
 // nobody waits for its core dump.
 //
-// The claim lines are the thread's own: it writes there, before the claim takes effect, what survivors need to finish or
-// to undo it.  They are written by the owner, and by recovery after the owner's death.
+// The claim lines are the thread's own: it writes there, before the claim takes effect, what survivors need to finish
+// or to undo it.  They are written by the owner, and by recovery after the owner's death.
 #pragma once
 
 #include <linux/futex.h>
-#include <mpnet/types.hpp>
 #include <pthread.h>
+#include <mpnet/types.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -81,7 +81,8 @@ extern thread_local constinit lease* this_lease __attribute__((tls_model("initia
 
 /// Hot.
 [[nodiscard]] inline lease* current_lease() noexcept {
-  if (this_lease != nullptr) [[likely]] return this_lease;
+  if (this_lease != nullptr) [[likely]]
+    return this_lease;
   return acquire_anonymous_lease();
 }
 

@@ -3,8 +3,9 @@
 // address is ever shared); ring/, pool/, nic/ fill in theirs, eal/ runs the conductor.
 //
 // Order, which must not change (any other gives one object two owners):
-//   1. repair() of every object, ports and rings alike, for each dead lease; 2. reclaim() of every pool, which scans the
-//   backend, then the refill claims, then holdings() of every other object, and only then frees what carries the dead tag;
+//   1. repair() of every object, ports and rings alike, for each dead lease; 2. reclaim() of every pool, which scans
+//   the backend, then the refill claims, then holdings() of every other object, and only then frees what carries the
+//   dead tag;
 //   3. leases; 4. the slot.  Every step may run again after the conductor itself died half-way.
 #pragma once
 
@@ -25,9 +26,9 @@ struct dead_party {
 
 /// What a recovery did, by kind; summed into the journal of recoveries.
 struct recovery_counts {
-  std::uint64_t rolled_back = 0;      // claims undone
-  std::uint64_t rolled_forward = 0;   // claims finished
-  std::uint64_t objects_returned = 0; // to their pools
+  std::uint64_t rolled_back = 0;       // claims undone
+  std::uint64_t rolled_forward = 0;    // claims finished
+  std::uint64_t objects_returned = 0;  // to their pools
   std::uint64_t zones_freed = 0;
   std::uint64_t blocks_freed = 0;
   std::uint64_t queues_released = 0;

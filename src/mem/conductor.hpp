@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Recovery: what survivors do for the dead.  Any member may run it at any time; a lock that the kernel drops with its
+// holder makes one responsible at a time, and every step may be run again after the conductor itself died half-way.
+#pragma once
+
+#include <mpnet/group.hpp>
+
+#include <cstddef>
+
+#include "mem/control.hpp"
+
+namespace mpnet::mem {
+
+/// Finds dead members and dead threads and repairs all that they held, in the order that detail/recovery.hpp states.
+/// Returns how many processes were buried.  Does nothing (quickly) when another member is at it: that one looks again
+/// before it stops.  Control, any thread.
+std::size_t recover_dead(group& g);
+
+/// This process's orderly way out: its leases, its blocks, its role, its slot.
+void leave(group& g);
+
+}  // namespace mpnet::mem

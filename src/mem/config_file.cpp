@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "mem/config_file.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+
+#include "mem/hugetlb.hpp"
+#include "mem/local_state.hpp"
+#include "mem/log.hpp"
+
+namespace mpnet::mem {
+
+std::function<unique_fd(const std::string&, const std::string&)> foreign_fd_source;
+
+namespace {
+
+constexpr std::size_t first_blocks = 4096;  // descriptors backed when the file is made
+
+[[noreturn]] void corrupt(const std::string& path, std::string_view why) {
+  throw error{errc::corrupt,
+              fmt::format("{}: {}; if no process of that group lives, remove the file, else choose another "
+                          "--file-prefix",
+                          path, why)};
+}
+
+/// What a segment will be: a page size on a node.
+struct segment_plan {
+  std::uint64_t page_bytes;
+  std::uint64_t granule_bytes;
+  std::uint64_t window_bytes;
+  int socket;
+  std::string directory;  // of its file
+};
+
+std::uint64_t window_for(std::uint64_t granule_bytes) {
+  const std::uint64_t physical = std::bit_ceil(std::max<std::uint64_t>(physical_memory_bytes(), 4ULL << 30));
+  return std::min(physical, granule_bytes * max_granules);
+}
+
+std::vector<segment_plan> plan(const group_options& options, const std::string& small_page_dir) {
+  std::vector<segment_plan> segments;
+  const std::vector<int> nodes = numa_nodes();
+  const auto add = [&](std::uint64_t page_bytes, const std::string& directory) {
+    const std::uint64_t granule = std::max<std::uint64_t>(page_bytes, granule_bytes_min);
+    for (const int node : nodes) {
+      if (static_cast<std::size_t>(node) >= max_sockets || segments.size() == max_segments) continue;
+      segments.push_back({page_bytes, granule, window_for(granule), node, directory});
+    }
+  };
+  if (!options.no_huge) {
+    for (const hugetlb_mount& mount : hugetlb_mounts(options.huge_dirs)) {
+      if (free_hugepages(mount.page_bytes, -1) != 0) add(mount.page_bytes, mount.path);
+    }
+  }
+  if (segments.empty()) add(4096, small_page_dir);
+  return segments;
+}
+
+void warn_without_hugepages(const group_options& options) {
+  const bool mounted = !hugetlb_mounts(options.huge_dirs).empty();
+  log(log_level::warning, "EAL",
+      mounted
+          ? fmt::format("No free hugepages: running on 4 kB pages; reserve some with: {}", reserve_command(2ULL << 20))
+          : "No hugetlbfs is mounted: running on 4 kB pages; mount one with: mount -t hugetlbfs none /dev/hugepages");
+}
+
+bool is_ours(const std::string& path, const std::string& prefix, const std::string& shared_dir) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos || path.compare(slash + 1, 7 + prefix.size(), "mpnet-" + prefix + "-") != 0)
+    return false;
+  struct statfs fs {};
+  if (path.compare(0, slash, shared_dir) == 0) return true;
+  return ::statfs(path.substr(0, slash).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC;
+}
+
+void remove_named_segments(const std::string& config_path, const std::string& prefix, const std::string& shared_dir) {
+  const unique_fd fd{::open(config_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  if (!fd) return;
+  for (std::size_t i = 0; i < max_segments; ++i) {
+    char path[path_bytes] = {};
+    const off_t at = static_cast<off_t>(offsetof(control, segments) + i * sizeof(segment) + offsetof(segment, path));
+    if (::pread(fd.get(), path, sizeof path - 1, at) <= 0) return;
+    if (is_ours(path, prefix, shared_dir)) ::unlink(path);
+  }
+}
+
+}  // namespace
+
+unique_fd open_config(const std::string& shared_dir, config_header& header) {
+  const std::string path = shared_dir + "/config";
+  unique_fd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+  if (!fd) {
+    if (errno == ENOENT) return {};
+    throw system_error(fmt::format("open {}", path), errno,
+                       errno == ELOOP ? "a link was planted there; remove it" : "");
+  }
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) corrupt(path, "not a regular file");
+  if (st.st_uid != ::geteuid() || (st.st_mode & 077) != 0) {
+    throw error{errc::permission,
+                fmt::format("{}: belongs to user {} with mode {:04o}, but must be ours with mode 0600", path, st.st_uid,
+                            st.st_mode & 07777)};
+  }
+  if (::pread(fd.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) corrupt(path, "truncated");
+  if (header.magic != config_magic) corrupt(path, "not a config file of mpnet");
+  header.boot_id[sizeof header.boot_id - 1] = '\0';
+  if (boot_id() != header.boot_id) return {};
+  if (header.version != config_version || header.layout != control_layout) {
+    throw error{
+        errc::incompatible,
+        fmt::format("{}: made by a build with another layout (version {}, layout {:016x}; ours {}, {:016x}); use the "
+                    "same release of mpnet, or another --file-prefix",
+                    path, header.version, header.layout, config_version, control_layout)};
+  }
+  if (static_cast<std::size_t>(st.st_size) < sizeof(control)) corrupt(path, "truncated");
+  if (header.segment_count == 0 || header.segment_count > max_segments || header.base_address % (1ULL << 30) != 0 ||
+      header.region_bytes > (508ULL << 30)) {
+    corrupt(path, "its header makes no sense");
+  }
+  return fd;
+}
+
+unique_fd create_config(const std::string& shared_dir) {
+  const std::string path = shared_dir + "/config.new";
+  unique_fd fd{::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
+  if (!fd) throw system_error(fmt::format("make {}", path), errno);
+  int failed = ::ftruncate(fd.get(), sizeof(control)) == 0 ? 0 : errno;
+  const off_t backed = static_cast<off_t>(offsetof(control, blocks) + first_blocks * sizeof(block));
+  for (off_t done = 0; failed == 0 && done < backed;) {
+    const off_t chunk = std::min<off_t>(backed - done, 1 << 20);
+    if (::fallocate(fd.get(), 0, done, chunk) == 0) {
+      done += chunk;
+    } else if (errno != EINTR) {
+      failed = errno;
+    }
+  }
+  if (failed != 0) {
+    ::unlink(path.c_str());
+    throw error{errc::no_memory,
+                fmt::format("make {}: {}; free {} kB there", path, std::strerror(failed), backed >> 10)};
+  }
+  return fd;
+}
+
+void publish_config(const std::string& shared_dir) {
+  const std::string path = shared_dir + "/config";
+  if (::rename((path + ".new").c_str(), path.c_str()) != 0)
+    throw system_error(fmt::format("rename {}.new", path), errno);
+}
+
+std::uint64_t planned_region_bytes(const group_options& options) {
+  std::uint64_t bytes = control_window_bytes;
+  for (const segment_plan& s : plan(options, "")) bytes += s.window_bytes;
+  return bytes;
+}
+
+void create_segments(control& c, const group_options& options, const std::string& shared_dir) {
+  const std::vector<segment_plan> segments = plan(options, shared_dir);
+  if (segments.front().page_bytes == 4096 && !options.no_huge) warn_without_hugepages(options);
+  std::uint64_t offset = control_window_bytes;
+  std::random_device random;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const segment_plan& p = segments[i];
+    segment& s = c.segments[i];
+    s.page_bytes = p.page_bytes;
+    s.granule_bytes = p.granule_bytes;
+    s.window_offset = offset;
+    s.window_bytes = p.window_bytes;
+    s.socket = static_cast<std::uint64_t>(p.socket);
+    offset += p.window_bytes;
+    // The name goes into the file that remove_stale_files() reads before the file exists.
+    const std::string path = fmt::format("{}/mpnet-{}-{:08x}-node{}-{}kB", p.directory, options.file_prefix, random(),
+                                         p.socket, p.page_bytes >> 10);
+    if (path.size() >= path_bytes) throw error{errc::invalid_argument, fmt::format("{}: the path is too long", path)};
+    std::memcpy(s.path, path.c_str(), path.size() + 1);
+    c.config.segment_count = i + 1;
+    const unique_fd fd{::open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (!fd)
+      throw system_error(fmt::format("make {}", path), errno, "choose a directory that may be written with --huge-dir");
+    if (::ftruncate(fd.get(), static_cast<off_t>(s.window_bytes)) != 0) {
+      throw system_error(fmt::format("size {}", path), errno, "raise the file size limit (ulimit -f)");
+    }
+  }
+}
+
+unique_fd open_segment(const segment& s, std::size_t index, const std::string& runtime_dir) {
+  unique_fd fd{::open(s.path, O_RDWR | O_CLOEXEC)};
+  const int failed = errno;
+  if (!fd && foreign_fd_source) fd = foreign_fd_source(runtime_dir, fmt::format("segment:{}", index));
+  if (!fd)
+    throw system_error(fmt::format("open {}", s.path), failed, "mount that hugetlbfs in this process's namespace too");
+  return fd;
+}
+
+void remove_stale_files(const std::string& shared_dir, const std::string& runtime_dir,
+                        const std::string& prefix) noexcept {
+  remove_named_segments(shared_dir + "/config.new", prefix, shared_dir);
+  remove_named_segments(shared_dir + "/config", prefix, shared_dir);
+  for (const std::string& dir : {shared_dir, runtime_dir}) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> list{::opendir(dir.c_str()), ::closedir};
+    while (const dirent* entry = list ? ::readdir(list.get()) : nullptr) {
+      if (std::string_view{entry->d_name} != "lock") ::unlinkat(::dirfd(list.get()), entry->d_name, 0);
+    }
+  }
+}
+
+void remove_group_dirs(const std::string& shared_dir, const std::string& runtime_dir) noexcept {
+  ::unlink((runtime_dir + "/lock").c_str());
+  ::rmdir(runtime_dir.c_str());
+  ::rmdir(shared_dir.c_str());
+}
+
+}  // namespace mpnet::mem
