@@ -71,7 +71,7 @@ control& region::map_control(int fd) {
   namespace bi = boost::interprocess;
   try {
     control_map_ = std::make_unique<bi::mapped_region>(descriptor{fd}, bi::read_write, 0, sizeof(mem::control),
-                                                       reinterpret_cast<void*>(base_));
+                                                       reinterpret_cast<void*>(base_), MAP_FIXED);
   } catch (const bi::interprocess_exception& e) {
     throw error{errc::system, fmt::format("map the group's config file: {}", e.what())};
   }
