@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The endpoint's threads: all wait in one epoll; who gets an event handles it, and what became ready to run by it, as
+// long as somebody else is left to read.
+#include <mpnet/log.hpp>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <exception>
+
+#include "ipc/endpoint.hpp"
+#include "ipc/handlers.hpp"
+
+namespace mpnet::ipc {
+namespace {
+
+/// The strand that the calling thread runs a job of, while that thread holds its turn.
+struct turn {
+  endpoint::impl* pool = nullptr;
+  std::shared_ptr<strand> held;
+};
+thread_local turn current_turn;
+
+/// Signals go to the application's threads; those that a fault raises stay with the thread that has it.
+class block_signals {
+ public:
+  block_signals() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~block_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  block_signals(const block_signals&) = delete;
+  block_signals& operator=(const block_signals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+void endpoint::impl::watch(int fd, std::uint64_t id, std::uint32_t events) const {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = id;
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw system_error_of("watch a descriptor");
+}
+
+void endpoint::impl::unwatch(int fd) const noexcept { ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
+void endpoint::impl::arm(const connection& link) const noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
+  event.data.u64 = tag(tag_kind::link, link.id);
+  ::epoll_ctl(epoll.get(), EPOLL_CTL_MOD, link.socket->get(), &event);
+}
+
+void endpoint::impl::wake(std::uint64_t count_of_threads) const noexcept {
+  [[maybe_unused]] const auto n = ::write(waker.get(), &count_of_threads, sizeof count_of_threads);
+}
+
+void endpoint::impl::start_threads() {
+  const std::lock_guard lock{mutex};
+  for (std::size_t i = 0; i < base_threads; ++i) {
+    if (!spawn() && i == 0) throw error{errc::system, "start the IPC endpoint: no thread can be made"};
+  }
+}
+
+bool endpoint::impl::spawn() {
+  for (const std::uint64_t key : std::exchange(ended, {})) {
+    threads.at(key).join();
+    threads.erase(key);
+  }
+  if (live >= max_threads) return false;
+  const std::uint64_t key = ++last_thread;
+  try {
+    const block_signals blocked;
+    threads.emplace(key, std::thread{[this, key] { run_thread(key); }});
+  } catch (const std::system_error&) {
+    threads.erase(key);
+    return false;
+  }
+  ++live;
+  ++reading;
+  return true;
+}
+
+void endpoint::impl::stop_threads() {
+  std::unique_lock lock{mutex};
+  stopping = true;
+  wake(max_threads * 4);
+  all_ended.wait(lock, [&] { return live == 0; });
+  auto last = std::exchange(threads, {});
+  lock.unlock();
+  for (auto& [key, thread] : last) thread.join();
+}
+
+bool endpoint::impl::may_stop_reading() { return stopping || reading > 1 || spawn(); }
+
+void endpoint::impl::make_ready(const std::shared_ptr<strand>& s, bool wake_one) {
+  if (s->running || s->queued || s->jobs.empty()) return;
+  s->queued = true;
+  ready.push_back(s);
+  if (wake_one) wake(1);
+}
+
+void endpoint::impl::run_later(std::function<void()> call) {
+  auto s = std::make_shared<strand>();
+  job j;
+  j.call = std::move(call);
+  s->jobs.push_back(std::move(j));
+  make_ready(s, true);
+}
+
+void endpoint::impl::run_thread(std::uint64_t key) {
+  pthread_setname_np(pthread_self(), "mpnet-ipc");
+  if (options.on_thread_start) options.on_thread_start();
+  for (;;) {
+    epoll_event event{};
+    if (::epoll_wait(epoll.get(), &event, 1, -1) == 1) {
+      const std::uint64_t id = event.data.u64 & ((1ULL << 56) - 1);
+      try {
+        switch (static_cast<tag_kind>(event.data.u64 >> 56)) {
+          case tag_kind::listening: accept_links(); break;
+          case tag_kind::link: read_link(id); break;
+          case tag_kind::pid: pid_ended(process_id{static_cast<std::uint16_t>(id)}); break;
+          case tag_kind::timer: timer_fired(); break;
+          case tag_kind::waker: {
+            std::uint64_t token = 0;
+            [[maybe_unused]] const auto n = ::read(waker.get(), &token, sizeof token);
+            break;
+          }
+        }
+      } catch (const std::exception& fault) {
+        log(log_level::error, "IPC", fault.what());  // out of memory, most likely: what it was about is lost
+      }
+    }
+    std::unique_lock lock{mutex};
+    run_ready(lock);
+    if ((stopping && ready.empty()) || reading > max_idle_threads) {
+      --reading;
+      --live;
+      ended.push_back(key);
+      if (live == 0) all_ended.notify_all();
+      return;
+    }
+  }
+}
+
+void endpoint::impl::run_ready(std::unique_lock<std::mutex>& lock) {
+  while (!ready.empty() && may_stop_reading()) {
+    const auto s = std::move(ready.front());
+    ready.pop_front();
+    s->queued = false;
+    if (s->running || s->jobs.empty()) continue;
+    --reading;
+    run_strand(lock, s);
+    ++reading;
+  }
+}
+
+void endpoint::impl::run_strand(std::unique_lock<std::mutex>& lock, const std::shared_ptr<strand>& s) {
+  constexpr int fair_share = 16;  // then other senders have their turn
+  s->running = true;
+  current_turn = {this, s};
+  for (int n = 0; n < fair_share && current_turn.held && !s->jobs.empty(); ++n) {
+    job j = std::move(s->jobs.front());
+    s->jobs.pop_front();
+    s->bytes -= j.in.data.size();
+    s->fds -= j.in.fds.size();
+    lock.unlock();
+    execute(j);
+    j = {};
+    lock.lock();
+  }
+  if (current_turn.held) {
+    s->running = false;
+    make_ready(s, false);
+  }
+  current_turn = {};
+}
+
+void endpoint::impl::leave_strand() {
+  if (current_turn.pool != this || !current_turn.held) return;
+  const std::lock_guard lock{mutex};
+  const auto s = std::exchange(current_turn.held, nullptr);
+  s->running = false;
+  make_ready(s, true);
+}
+
+void endpoint::impl::execute(job& j) {
+  reply_token token{std::move(j.route)};
+  std::string fault;
+  try {
+    if (j.call) {
+      j.call();
+      return;
+    }
+    const handler_call call{j.in.name};
+    if (!call) {
+      if (token) {
+        token.answer_no_handler();
+      } else {
+        count(counts->dropped_no_handler);
+      }
+      return;
+    }
+    const std::string name = j.in.name;
+    try {
+      call.run(j.in, token);
+      return;
+    } catch (const std::exception& e) {
+      fault = e.what();
+    } catch (...) {
+      fault = "something that is no std::exception";
+    }
+    log(log_level::warning, "IPC", "handler '" + name + "' threw: " + fault);
+    token.fail(fault);
+  } catch (const std::exception& e) {
+    log(log_level::error, "IPC", std::string{"callback threw: "} + e.what());
+  } catch (...) {
+    log(log_level::error, "IPC", "callback threw something that is no std::exception");
+  }
+}
+
+}  // namespace mpnet::ipc
