@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Messages and requests between the processes of a group, in any direction.  Follows DPDK's multi-process channel
-// (rte_eal.h, rte_mp_*) and goes where that stops: any process reaches any other, a peer's death ends its part of a request at
-// once, requests work inside handlers, and a stopped or slow peer delays nobody else.
+// (rte_eal.h, rte_mp_*) and goes where that stops: any process reaches any other, a peer's death ends its part of a
+// request at once, requests work inside handlers, and a stopped or slow peer delays nobody else.
 //
 // Handlers and callbacks run in the library's own threads, named "mpnet-ipc": two from the start, one more whenever a
-// handler runs while nobody else reads the sockets, at most 64; they are no lcores.  Rings, pools and the heap may be used in
-// them.  Calls from one sender start in the order sent, one at a time; while a handler waits in a request of its own, the
-// next one starts.  All functions: control, any thread of this process, handlers included.
+// handler runs while nobody else reads the sockets, at most 64; they are no lcores.  Rings, pools and the heap may be
+// used in them.  Calls from one sender start in the order sent, one at a time; while a handler waits in a request of
+// its own, the next one starts.  All functions: control, any thread of this process, handlers included.
 #pragma once
 
 #include <mpnet/error.hpp>
@@ -139,16 +139,16 @@ struct replies {
 };
 
 struct endpoint_stats {
-  std::uint64_t sent = 0;              // datagrams handed to the kernel
-  std::uint64_t received = 0;          // well-formed ones that arrived
-  std::uint64_t dropped_full = 0;      // not sent: the peer's queue in the kernel was full
-  std::uint64_t dropped_backlog = 0;   // arrived, but too many from that sender wait for their handlers
+  std::uint64_t sent = 0;                // datagrams handed to the kernel
+  std::uint64_t received = 0;            // well-formed ones that arrived
+  std::uint64_t dropped_full = 0;        // not sent: the peer's queue in the kernel was full
+  std::uint64_t dropped_backlog = 0;     // arrived, but too many from that sender wait for their handlers
   std::uint64_t dropped_no_handler = 0;  // messages (not requests) of a name that nobody registered
-  std::uint64_t malformed = 0;         // dropped: truncated, oversized, wrong magic, wrong place
-  std::uint64_t foreign = 0;           // connections refused: another user
-  std::uint64_t fds_lost = 0;          // dropped: this process is out of descriptors
-  std::uint64_t late_replies = 0;      // answers that came after their request had ended
-  std::uint64_t threads = 0;           // at the moment
+  std::uint64_t malformed = 0;           // dropped: truncated, oversized, wrong magic, wrong place
+  std::uint64_t foreign = 0;             // connections refused: another user
+  std::uint64_t fds_lost = 0;            // dropped: this process is out of descriptors
+  std::uint64_t late_replies = 0;        // answers that came after their request had ended
+  std::uint64_t threads = 0;             // at the moment
 };
 
 // ---- The endpoint --------------------------------------------------------------------------------------------------
@@ -161,15 +161,15 @@ struct member {
 
 /// What the endpoint must know of the group.  Called from any thread.
 struct membership {
-  std::function<std::vector<member>()> list;                    // the living, the caller included
-  std::function<bool(process_id, std::uint64_t)> alive;         // is that incarnation?  A few loads: called often
+  std::function<std::vector<member>()> list;             // the living, the caller included
+  std::function<bool(process_id, std::uint64_t)> alive;  // is that incarnation?  A few loads: called often
   std::function<process_id(lcore)> holder = [](lcore) { return no_process; };
 };
 
 struct endpoint_options {
   socket_place place;
   member self;
-  std::function<void()> on_thread_start;                         // first in each thread of the endpoint: its affinity
+  std::function<void()> on_thread_start;  // first in each thread of the endpoint: its affinity
   /// A peer's death, or its leaving, as soon as the kernel tells.  In one of the endpoint's threads.  Every process is
   /// watched by the primary and up to four more.
   std::function<void(process_id, std::uint64_t)> on_peer_lost;
@@ -180,7 +180,8 @@ class endpoint {
  public:
   /// Listens, then starts the threads.  Throws exists, permission, system.
   endpoint(endpoint_options options, membership members);
-  /// Ends what is under way: requests end as `died`, callbacks run, running handlers are waited for, tokens answered later are lost.
+  /// Ends what is under way: requests end as `died`, callbacks run, running handlers are waited for, tokens answered
+  /// later are lost.
   ~endpoint();
   endpoint(const endpoint&) = delete;
   endpoint& operator=(const endpoint&) = delete;
@@ -198,8 +199,8 @@ class endpoint {
   /// not_found ("no reply"), and system with the peer's text where its handler failed.
   [[nodiscard]] message call(const outgoing& what, destination to, std::chrono::microseconds timeout);
 
-  /// Asks without waiting.  `callback` runs exactly once, with a copy of the request, in the endpoint's threads, even where
-  /// nobody was to be asked; never before this returns an exception.  Follows rte_mp_request_async.
+  /// Asks without waiting.  `callback` runs exactly once, with a copy of the request, in the endpoint's threads, even
+  /// where nobody was to be asked; never before this returns an exception.  Follows rte_mp_request_async.
   using reply_callback = std::function<void(const message& request, replies& result)>;
   void request_async(const outgoing& what, destination to, std::chrono::microseconds timeout, reply_callback callback);
 

@@ -33,7 +33,8 @@ struct fd_bundle {
 };
 
 /// Offers duplicates of `fds` under `key` (1 … max_name_len bytes), in place of what was there.  The caller keeps its
-/// own.  Throws limit (more than max_fds or max_data_bytes), invalid_argument, system; nothing is offered after a throw.
+/// own.  Throws limit (more than max_fds or max_data_bytes), invalid_argument, system; nothing is offered after a
+/// throw.
 void publish_fds(std::string_view key, std::span<const int> fds, std::span<const std::byte> data = {});
 
 /// Stops offering `key` and closes the store's duplicates.  False where there was none.
@@ -48,10 +49,10 @@ struct socket_place {
   std::string stem = "ipc";
 };
 
-/// Fetches `key` from any living member, itself excepted, without being one: needs nothing but the directory, so that a process may call
-/// it while it is still attaching.  All members are asked, up to 16 at a time; the first that has it wins.
-/// Empty when every member answered that it has none, died, or was gone.  Throws timed_out, naming the silent ones (stopped,
-/// say), when nobody else had it; permission; system.
+/// Fetches `key` from any living member, itself excepted, without being one: needs nothing but the directory, so that a
+/// process may call it while it is still attaching.  All members are asked, up to 16 at a time; the first that has it
+/// wins. Empty when every member answered that it has none, died, or was gone.  Throws timed_out, naming the silent
+/// ones (stopped, say), when nobody else had it; permission; system.
 [[nodiscard]] std::optional<fd_bundle> fetch_fds(const socket_place& place, std::string_view key,
                                                  std::chrono::milliseconds timeout);
 

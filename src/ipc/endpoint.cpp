@@ -16,17 +16,23 @@ namespace {
 
 std::atomic<endpoint*> the_endpoint{nullptr};
 
-unsigned number(process_id id) noexcept { return static_cast<unsigned>(id); }
+unsigned number(process_id id) noexcept {
+  return static_cast<unsigned>(id);
+}
 
 }  // namespace
 
 outcome how_of(connect_status status) noexcept {
   switch (status) {
-    case connect_status::connected: return outcome::slow;
+    case connect_status::connected:
+      return outcome::slow;
     case connect_status::absent:
-    case connect_status::foreign: return outcome::no_handler;
-    case connect_status::refused: return outcome::died;
-    case connect_status::full: return outcome::dropped;
+    case connect_status::foreign:
+      return outcome::no_handler;
+    case connect_status::refused:
+      return outcome::died;
+    case connect_status::full:
+      return outcome::dropped;
   }
   return outcome::no_handler;
 }
@@ -73,16 +79,17 @@ endpoint::impl::~impl() {
 
 void endpoint::impl::check_usable() const {
   if (generation != fork_generation()) {
-    throw error{errc::invalid_argument,
-                "IPC: this process is the child of a plain fork() and no member of the group; fork through the library"};
+    throw error{
+        errc::invalid_argument,
+        "IPC: this process is the child of a plain fork() and no member of the group; fork through the library"};
   }
 }
 
 void endpoint::impl::check(const outgoing& what) const {
   check_usable();
   if (!valid_name(what.name)) {
-    throw error{errc::invalid_argument,
-                fmt::format("message '{}': a name has 1 to {} bytes and no control characters", what.name, max_name_len)};
+    throw error{errc::invalid_argument, fmt::format("message '{}': a name has 1 to {} bytes and no control characters",
+                                                    what.name, max_name_len)};
   }
   check_payload(fmt::format("message '{}'", what.name), what.data, what.fds);
 }
@@ -99,8 +106,9 @@ std::vector<member> endpoint::impl::resolve(const destination& to) {
   if (to.which() == kind::primary || to.which() == kind::by_role) {
     std::erase_if(all, [](const member& m) { return !m.primary; });
     if (all.empty()) {
-      throw error{errc::no_primary, "message to the primary: the group has none at the moment; start one, or address a "
-                                    "process"};
+      throw error{errc::no_primary,
+                  "message to the primary: the group has none at the moment; start one, or address a "
+                  "process"};
     }
     all.resize(1);
     return all;
@@ -180,7 +188,9 @@ endpoint* current_endpoint() noexcept {
   return the_endpoint.load(std::memory_order_acquire);
 }
 
-std::size_t endpoint::send(const outgoing& what, destination to) { return impl_->send(what, to); }
+std::size_t endpoint::send(const outgoing& what, destination to) {
+  return impl_->send(what, to);
+}
 
 replies endpoint::request(const outgoing& what, destination to, std::chrono::microseconds timeout) {
   return impl_->request(what, to, timeout);
@@ -188,20 +198,28 @@ replies endpoint::request(const outgoing& what, destination to, std::chrono::mic
 
 message endpoint::call(const outgoing& what, destination to, std::chrono::microseconds timeout) {
   if (to.which() == destination::kind::everyone ||
-      (to.which() == destination::kind::by_role && impl_->primary.load(std::memory_order_relaxed))) {  // relaxed: a hint
+      (to.which() == destination::kind::by_role &&
+       impl_->primary.load(std::memory_order_relaxed))) {  // relaxed: a hint
     throw error{errc::invalid_argument, fmt::format("call '{}': it asks one process; use request()", what.name)};
   }
   replies all = impl_->request(what, to, timeout);
   part& answer = all.parts.at(0);
   const std::string text = fmt::format("call '{}' of process {}: ", what.name, number(answer.from));
   switch (answer.how) {
-    case outcome::answered: return std::move(answer.reply);
-    case outcome::failed: throw error{errc::system, text + std::string{answer.reply.text()}};
-    case outcome::no_reply: throw error{errc::not_found, text + "its handler gave no reply"};
-    case outcome::no_handler: throw error{errc::no_handler, text + "it has no handler of that name"};
-    case outcome::died: throw error{errc::peer_died, text + "it died, or left the group, before it answered"};
-    case outcome::dropped: throw error{errc::busy, text + "its queue is full"};
-    case outcome::slow: break;
+    case outcome::answered:
+      return std::move(answer.reply);
+    case outcome::failed:
+      throw error{errc::system, text + std::string{answer.reply.text()}};
+    case outcome::no_reply:
+      throw error{errc::not_found, text + "its handler gave no reply"};
+    case outcome::no_handler:
+      throw error{errc::no_handler, text + "it has no handler of that name"};
+    case outcome::died:
+      throw error{errc::peer_died, text + "it died, or left the group, before it answered"};
+    case outcome::dropped:
+      throw error{errc::busy, text + "its queue is full"};
+    case outcome::slow:
+      break;
   }
   throw error{errc::timed_out, text + fmt::format("no answer within {} us; is it stopped?", timeout.count())};
 }
@@ -225,10 +243,12 @@ endpoint_stats endpoint::stats() const {
   const counters& c = *impl_->counts;
   const auto get = [](const std::atomic<std::uint64_t>& v) { return v.load(std::memory_order_relaxed); };  // statistics
   const std::lock_guard lock{impl_->mutex};
-  return {get(c.sent),       get(c.received),  get(c.dropped_full), get(c.dropped_backlog), get(c.dropped_no_handler),
-          get(c.malformed),  get(c.foreign),   get(c.fds_lost),     get(c.late_replies),    impl_->live};
+  return {get(c.sent),      get(c.received), get(c.dropped_full), get(c.dropped_backlog), get(c.dropped_no_handler),
+          get(c.malformed), get(c.foreign),  get(c.fds_lost),     get(c.late_replies),    impl_->live};
 }
 
-const socket_place& endpoint::place() const noexcept { return impl_->options.place; }
+const socket_place& endpoint::place() const noexcept {
+  return impl_->options.place;
+}
 
 }  // namespace mpnet::ipc

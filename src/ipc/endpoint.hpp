@@ -55,7 +55,7 @@ struct peer;
 struct connection {
   std::uint64_t id = 0;
   shared_socket socket;
-  std::shared_ptr<peer> owner;  // empty until its hello came
+  std::shared_ptr<peer> owner;                      // empty until its hello came
   std::map<std::uint32_t, shared_socket> channels;  // where the peer waits for replies
 };
 
@@ -118,7 +118,11 @@ struct endpoint::impl {
   void accept_links();
   void say_hello(int socket) const;
   [[nodiscard]] frame_fields fields(frame_kind kind) const noexcept {
-    return {.kind = kind, .status = 0, .id = 0, .channel = 0, .sender = options.self.id,
+    return {.kind = kind,
+            .status = 0,
+            .id = 0,
+            .channel = 0,
+            .sender = options.self.id,
             .incarnation = options.self.incarnation};
   }
 

@@ -28,9 +28,9 @@ store& own() {
 
 void check_key(std::string_view key) {
   if (!valid_name(key)) {
-    throw error{errc::invalid_argument,
-                fmt::format("descriptors under '{}': a key has 1 to {} bytes and no control characters", key,
-                            max_name_len)};
+    throw error{
+        errc::invalid_argument,
+        fmt::format("descriptors under '{}': a key has 1 to {} bytes and no control characters", key, max_name_len)};
   }
 }
 
@@ -96,8 +96,9 @@ std::optional<fd_bundle> fetch_fds(std::string_view key, std::chrono::millisecon
   if (auto mine = own_fds(key)) return mine;
   const endpoint* self = current_endpoint();
   if (self == nullptr) {
-    throw error{errc::not_found,
-                fmt::format("fetch descriptors '{}': this process has no endpoint; give the place of the sockets", key)};
+    throw error{
+        errc::not_found,
+        fmt::format("fetch descriptors '{}': this process has no endpoint; give the place of the sockets", key)};
   }
   auto bundle = fetch_fds(self->place(), key, timeout);
   if (bundle && keep) publish_fds(key, numbers_of(bundle->fds), bundle->data);

@@ -86,7 +86,8 @@ class search {
     from.fd.reset();
     if (answer.status == receive_status::fds_lost) {
       throw error{errc::limit, fmt::format("fetch descriptors '{}': this process has too many open; raise its limit "
-                                           "(ulimit -n)", key_)};
+                                           "(ulimit -n)",
+                                           key_)};
     }
     if (answer.status != receive_status::frame || answer.view.kind() != frame_kind::fetched ||
         answer.view.header.status != 0) {
@@ -103,9 +104,11 @@ class search {
     std::string silent;
     for (const asked& a : asked_) silent += fmt::format(" {}", static_cast<unsigned>(a.name.id));
     for (const socket_name& name : waiting_) silent += fmt::format(" {}", static_cast<unsigned>(name.id));
-    throw error{errc::timed_out,
-                fmt::format("fetch descriptors '{}': no member that answered has them, and these processes of the group "
-                            "stayed silent:{}; are they stopped?", key_, silent)};
+    throw error{
+        errc::timed_out,
+        fmt::format("fetch descriptors '{}': no member that answered has them, and these processes of the group "
+                    "stayed silent:{}; are they stopped?",
+                    key_, silent)};
   }
 
   const socket_place& place_;

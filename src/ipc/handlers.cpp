@@ -45,9 +45,10 @@ handler_call::~handler_call() {
 
 void register_handler(std::string_view name, handler function) {
   if (!valid_name(name) || !function) {
-    throw error{errc::invalid_argument,
-                fmt::format("register handler '{}': a name has 1 to {} bytes without control characters, and a function",
-                            name, max_name_len)};
+    throw error{
+        errc::invalid_argument,
+        fmt::format("register handler '{}': a name has 1 to {} bytes without control characters, and a function", name,
+                    max_name_len)};
   }
   auto entry = std::make_shared<handler_entry>();
   entry->function = std::move(function);

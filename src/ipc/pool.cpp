@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The endpoint's threads: all wait in one epoll; who gets an event handles it, and what became ready to run by it, as
 // long as somebody else is left to read.
-#include <mpnet/log.hpp>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <mpnet/log.hpp>
 
 #include <csignal>
 #include <exception>
@@ -49,7 +49,9 @@ void endpoint::impl::watch(int fd, std::uint64_t id, std::uint32_t events) const
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw system_error_of("watch a descriptor");
 }
 
-void endpoint::impl::unwatch(int fd) const noexcept { ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr); }
+void endpoint::impl::unwatch(int fd) const noexcept {
+  ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
 
 void endpoint::impl::arm(const connection& link) const noexcept {
   epoll_event event{};
@@ -98,7 +100,9 @@ void endpoint::impl::stop_threads() {
   for (auto& [key, thread] : last) thread.join();
 }
 
-bool endpoint::impl::may_stop_reading() { return stopping || reading > 1 || spawn(); }
+bool endpoint::impl::may_stop_reading() {
+  return stopping || reading > 1 || spawn();
+}
 
 void endpoint::impl::make_ready(const std::shared_ptr<strand>& s, bool wake_one) {
   if (s->running || s->queued || s->jobs.empty()) return;
@@ -124,10 +128,18 @@ void endpoint::impl::run_thread(std::uint64_t key) {
       const std::uint64_t id = event.data.u64 & ((1ULL << 56) - 1);
       try {
         switch (static_cast<tag_kind>(event.data.u64 >> 56)) {
-          case tag_kind::listening: accept_links(); break;
-          case tag_kind::link: read_link(id); break;
-          case tag_kind::pid: pid_ended(process_id{static_cast<std::uint16_t>(id)}); break;
-          case tag_kind::timer: timer_fired(); break;
+          case tag_kind::listening:
+            accept_links();
+            break;
+          case tag_kind::link:
+            read_link(id);
+            break;
+          case tag_kind::pid:
+            pid_ended(process_id{static_cast<std::uint16_t>(id)});
+            break;
+          case tag_kind::timer:
+            timer_fired();
+            break;
           case tag_kind::waker: {
             std::uint64_t token = 0;
             [[maybe_unused]] const auto n = ::read(waker.get(), &token, sizeof token);

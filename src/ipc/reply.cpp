@@ -32,9 +32,14 @@ bool reply_route::answer(outcome how, std::span<const std::byte> data, std::span
                             .sender = self,
                             .incarnation = incarnation};
   switch (send_frame(socket->get(), fields, {.name = {}, .data = data, .fds = fds})) {
-    case send_status::sent: count(counts->sent); return true;
-    case send_status::full: count(counts->dropped_full); return false;
-    default: return false;
+    case send_status::sent:
+      count(counts->sent);
+      return true;
+    case send_status::full:
+      count(counts->dropped_full);
+      return false;
+    default:
+      return false;
   }
 }
 

@@ -25,7 +25,8 @@ bool hung_up_on(int socket) noexcept {
   return ::poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
-/// How long a peer whose end of a channel closed may take to be seen dead; after that it lives, and could not take the channel.
+/// How long a peer whose end of a channel closed may take to be seen dead; after that it lives, and could not take the
+/// channel.
 constexpr auto hang_up_grace = std::chrono::milliseconds{250};
 
 class waiting {
@@ -39,7 +40,8 @@ class waiting {
       for (wait_part& p : parts_) {
         if (p.open && p.hung_up) judge(p);
       }
-      const auto open = static_cast<std::size_t>(std::count_if(parts_.begin(), parts_.end(), [](auto& p) { return p.open; }));
+      const auto open =
+          static_cast<std::size_t>(std::count_if(parts_.begin(), parts_.end(), [](auto& p) { return p.open; }));
       if (open == 0) return;
       auto now = clock::now();
       if (now >= deadline) return;
@@ -161,8 +163,10 @@ std::optional<channel> endpoint::impl::take_channel(const std::shared_ptr<connec
   announce.channel = fresh.id;
   const int fd = theirs.get();
   switch (send_frame(link->socket->get(), announce, {.name = {}, .data = {}, .fds = {&fd, 1}})) {
-    case send_status::sent: break;
-    default: return std::nullopt;
+    case send_status::sent:
+      break;
+    default:
+      return std::nullopt;
   }
   const std::lock_guard lock{mutex};
   if (!link->owner) return std::nullopt;

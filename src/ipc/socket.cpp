@@ -51,7 +51,8 @@ bool same_user(int fd) noexcept {
 }
 
 void enlarge_queue(int fd) noexcept {
-  // The kernel's default holds about three messages of the largest size.  Where its limit is lower, that is what we get.
+  // The kernel's default holds about three messages of the largest size.  Where its limit is lower, that is what we
+  // get.
   const int bytes = 2 << 20;
   ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
@@ -138,12 +139,21 @@ connect_result connect_to(const socket_place& place, const socket_name& name) {
   const address where{place.dir, file_of(place, name)};
   while (::connect(fd.get(), where.get(), where.size()) != 0) {
     switch (errno) {
-      case EINTR: continue;
-      case EAGAIN: result.status = connect_status::full; return result;
-      case ECONNREFUSED: result.status = connect_status::refused; return result;
+      case EINTR:
+        continue;
+      case EAGAIN:
+        result.status = connect_status::full;
+        return result;
+      case ECONNREFUSED:
+        result.status = connect_status::refused;
+        return result;
       case EACCES:
-      case EPERM: result.status = connect_status::foreign; return result;
-      default: result.status = connect_status::absent; return result;  // ENOENT; ENOTSOCK, EPROTOTYPE: not ours
+      case EPERM:
+        result.status = connect_status::foreign;
+        return result;
+      default:
+        result.status = connect_status::absent;
+        return result;  // ENOENT; ENOTSOCK, EPROTOTYPE: not ours
     }
   }
   if (!same_user(fd.get())) {

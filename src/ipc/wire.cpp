@@ -16,14 +16,21 @@ namespace {
 bool fits_kind(const frame_header& h) noexcept {
   const bool named = h.name_len != 0;
   switch (static_cast<frame_kind>(h.kind)) {
-    case frame_kind::hello: return !named && h.data_len == 0 && h.fd_count <= 1 && h.sender < max_processes;
+    case frame_kind::hello:
+      return !named && h.data_len == 0 && h.fd_count <= 1 && h.sender < max_processes;
     case frame_kind::note:
-    case frame_kind::request: return named;
-    case frame_kind::reply: return !named && h.status <= static_cast<std::uint8_t>(outcome::dropped);
-    case frame_kind::channel: return !named && h.data_len == 0 && h.fd_count == 1 && h.channel != 0;
-    case frame_kind::channel_close: return !named && h.data_len == 0 && h.fd_count == 0 && h.channel != 0;
-    case frame_kind::fetch: return named && h.data_len == 0 && h.fd_count == 0;
-    case frame_kind::fetched: return !named && h.status <= 1;
+    case frame_kind::request:
+      return named;
+    case frame_kind::reply:
+      return !named && h.status <= static_cast<std::uint8_t>(outcome::dropped);
+    case frame_kind::channel:
+      return !named && h.data_len == 0 && h.fd_count == 1 && h.channel != 0;
+    case frame_kind::channel_close:
+      return !named && h.data_len == 0 && h.fd_count == 0 && h.channel != 0;
+    case frame_kind::fetch:
+      return named && h.data_len == 0 && h.fd_count == 0;
+    case frame_kind::fetched:
+      return !named && h.status <= 1;
   }
   return false;
 }
@@ -88,9 +95,12 @@ send_status send_frame(int socket, const frame_fields& fields, const outgoing& w
     case EPIPE:
     case ECONNRESET:
     case ECONNREFUSED:
-    case ENOTCONN: return send_status::gone;
-    case EBADF: return send_status::bad_fd;
-    default: return send_status::full;  // EAGAIN, ENOBUFS, ETOOMANYREFS (descriptors in flight), EMSGSIZE
+    case ENOTCONN:
+      return send_status::gone;
+    case EBADF:
+      return send_status::bad_fd;
+    default:
+      return send_status::full;  // EAGAIN, ENOBUFS, ETOOMANYREFS (descriptors in flight), EMSGSIZE
   }
 }
 

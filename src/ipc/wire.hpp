@@ -32,9 +32,9 @@ enum class frame_kind : std::uint8_t {
 struct frame_header {
   std::uint32_t magic;
   std::uint8_t version;
-  std::uint8_t kind;      // frame_kind
+  std::uint8_t kind;  // frame_kind
   std::uint8_t name_len;
-  std::uint8_t status;    // reply: outcome; fetched: 0 or 1
+  std::uint8_t status;  // reply: outcome; fetched: 0 or 1
   std::uint64_t id;
   std::uint64_t incarnation;  // the sender's
   std::uint32_t data_len;
