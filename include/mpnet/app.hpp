@@ -8,7 +8,9 @@
 #include <mpnet/port.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -29,17 +31,37 @@ namespace mpnet {
 }
 
 namespace detail {
-void* shared_settings(group& g, std::string_view name, const void* mine, std::size_t size_bytes,
-                      std::size_t align_bytes);
+void* shared_settings(group& g, std::string_view name, std::size_t size_bytes,
+                      const std::function<void(void*)>& initialise);
+void* find_settings(group& g, std::string_view name, std::size_t size_bytes);
+template <class T>
+inline constexpr bool is_settings = std::is_standard_layout_v<T>&& std::is_trivially_destructible_v<T>;
 }  // namespace detail
 
-/// Settings that all processes of an application must agree on, in a memzone: the first one's stand, everyone gets
-/// these, and compares.  Returns the shared ones.  Throws incompatible where `T` has another size in the group.
-template <class T>
-T& shared_settings(group& g, std::string_view name, const T& mine) {
-  static_assert(std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>, "shared settings are plain data");
-  return *static_cast<T*>(detail::shared_settings(g, name, &mine, sizeof(T), alignof(T)));
+/// A struct of an application's settings and counts that all of its processes share, in a memzone.  Who comes first
+/// makes it: zeroed, then `initialise(T&)`, before anyone can see it.  Throws incompatible where T has another size in
+/// the group.
+template <class T, class F>
+T& shared_settings(group& g, std::string_view name, F initialise) {
+  static_assert(detail::is_settings<T>, "shared settings are plain data");
+  static_assert(alignof(T) <= cache_line);
+  return *static_cast<T*>(
+      detail::shared_settings(g, name, sizeof(T), [&](void* place) { initialise(*static_cast<T*>(place)); }));
 }
+
+/// The same where others have made it already; null where nobody has.
+template <class T>
+[[nodiscard]] T* find_settings(group& g, std::string_view name) {
+  static_assert(detail::is_settings<T>, "shared settings are plain data");
+  return static_cast<T*>(detail::find_settings(g, name, sizeof(T)));
+}
+
+/// Throws incompatible, naming the option and both values, unless they are the same.
+void must_agree(std::string_view option, std::uint64_t theirs, std::uint64_t mine);
+
+/// The command line without its program name, with --proc-type set to `type` whatever was given.  For processes whose
+/// role is not a matter of choice.
+[[nodiscard]] std::vector<std::string> with_process_type(int argc, char** argv, std::string_view type);
 
 /// What a process did on a port: received from it, sent to it, could not send to it.  Plain numbers: one writer.
 struct forward_counts {

@@ -19,6 +19,11 @@ std::string existing_ports(group& g) {
                      : "there are ports " + format_list(ids);
 }
 
+/// Settings of different sizes are not the same settings.
+std::uint64_t settings_layout(std::size_t size_bytes) noexcept {
+  return 0x5345'5454'0000'0000ULL ^ size_bytes;
+}
+
 }  // namespace
 
 std::vector<port> ports_of_mask(group& g, std::uint64_t mask) {
@@ -47,13 +52,41 @@ std::vector<port> paired_ports_of_mask(group& g, std::uint64_t mask) {
   return ports;
 }
 
-void* detail::shared_settings(group& g, std::string_view name, const void* mine, std::size_t size_bytes,
-                              std::size_t align_bytes) {
-  const std::uint64_t layout = 0x5345'5454'0000'0000ULL ^ size_bytes;
-  const zone_info zone = find_or_reserve_zone(
-      g, {.name = name, .layout = layout, .size_bytes = size_bytes, .align_bytes = std::max(align_bytes, cache_line)},
-      [&](void* place) { std::memcpy(place, mine, size_bytes); });
-  return zone.address;
+void* detail::shared_settings(group& g, std::string_view name, std::size_t size_bytes,
+                              const std::function<void(void*)>& initialise) {
+  return find_or_reserve_zone(g, {.name = name, .layout = settings_layout(size_bytes), .size_bytes = size_bytes},
+                              initialise)
+      .address;
+}
+
+void* detail::find_settings(group& g, std::string_view name, std::size_t size_bytes) {
+  const auto zone = find_zone(g, zone_kind::raw, name, settings_layout(size_bytes));
+  return zone ? zone->address : nullptr;
+}
+
+void must_agree(std::string_view option, std::uint64_t theirs, std::uint64_t mine) {
+  if (theirs == mine) return;
+  const auto text = [&](std::uint64_t value) {
+    return option == "-p" ? fmt::format("{:#x}", value) : fmt::format("{}", value);  // -p is a mask everywhere
+  };
+  throw error{errc::incompatible,
+              fmt::format("{}: this process says {}, those that run say {}; start it with theirs, or stop them first",
+                          option, text(mine), text(theirs))};
+}
+
+std::vector<std::string> with_process_type(int argc, char** argv, std::string_view type) {
+  std::vector<std::string> arguments{"--proc-type=" + std::string{type}};
+  int i = 1;
+  for (; i < argc && std::string_view{argv[i]} != "--"; ++i) {
+    const std::string_view argument{argv[i]};
+    if (argument == "--proc-type") {
+      ++i;  // its value
+    } else if (!argument.starts_with("--proc-type=")) {
+      arguments.emplace_back(argument);
+    }
+  }
+  for (; i < argc; ++i) arguments.emplace_back(argv[i]);
+  return arguments;
 }
 
 void send_or_free(const port& to, queue_id queue, std::span<mbuf*> packets, forward_counts& counts) noexcept {
