@@ -18,6 +18,9 @@ namespace mpnet {
 inline constexpr std::uint16_t mbuf_headroom = 128;
 inline constexpr std::uint16_t mbuf_default_data_room = 2048 + mbuf_headroom;
 
+/// How an mbuf and its origin stand.  While it says `changing`, only a recount tells whether the origin counts it.
+enum mbuf_link : std::uint32_t { link_none, link_attached, link_changing };
+
 /// Written by the owner, but `references`.  All addresses lie in the region and are the same in every process.
 struct alignas(cache_line) mbuf {
   // First line: what receiving fills in.
@@ -35,7 +38,7 @@ struct alignas(cache_line) mbuf {
   std::uint16_t vlan_tci_outer;
   std::uint16_t buffer_len;
   std::uint16_t private_len;
-  std::uint32_t spare;
+  std::uint32_t link;  // mbuf_link, whether `origin` counts this one as a clone
   // Bits 0-15 holds of the owner, 16-31 clones, 32-47 the tag that took the last reference, 48-63 a count of changes.
   // Every process: w.
   std::atomic<std::uint64_t> references;
@@ -203,9 +206,9 @@ void free_mbufs(std::span<mbuf* const> packets) noexcept;
 
 /// Makes `m`, a packet of one segment that nobody shares, show the data of the segment `of` (its origin's, where that
 /// is indirect itself).  Hot.  Follows rte_pktmbuf_attach.
-void attach(mbuf& m, mbuf& of) noexcept;
+void attach_mbuf(mbuf& m, mbuf& of) noexcept;
 /// Undoes that: `m` is an empty packet again, and the other is given back where this was its last reference.  Hot.
-void detach(mbuf& m) noexcept;
+void detach_mbuf(mbuf& m) noexcept;
 
 /// In rings an mbuf moves with all its segments.
 template <>

@@ -97,8 +97,8 @@ struct pool_format {
   std::size_t object_bytes = 0;
   std::size_t object_align = cache_line;
   std::uint64_t layout = 0;
-  std::uint32_t flags = 0;
-  std::uint32_t data_room_bytes = 0;
+  std::uint16_t flags = 0;
+  std::uint16_t data_room_bytes = 0;
 };
 using pool_initialiser = std::function<void(pool_header&)>;  // runs once, before anyone else can see the pool
 

@@ -46,12 +46,12 @@ struct alignas(cache_line) pool_header {
   std::uint32_t cache_size;
   std::uint32_t object_bytes;
   std::uint32_t private_bytes;
-  std::uint32_t flags;  // pool_flag
-  std::uint64_t uid;    // tells pools apart that follow each other at one address
+  std::uint16_t flags;            // pool_flag
+  std::uint16_t data_room_bytes;  // mbuf pools
+  std::uint64_t uid;              // tells pools apart that follow each other at one address
   std::uint64_t layout;
   std::uint64_t total_bytes;
-  std::uint32_t data_room_bytes;  // mbuf pools
-  std::uint32_t spare;
+  std::byte* private_area;
 
   // Hints about the backend, written by whoever uses it; any value is right.
   alignas(cache_line) std::atomic<std::uint32_t> full_hint;  // bitmap word where a chunk was filled last
@@ -67,7 +67,7 @@ static_assert(offsetof(pool_header, full_hint) == 128);
 static_assert(offsetof(pool_header, claims_undone) == 192);
 static_assert(sizeof(pool_header) == 256);
 
-enum pool_flag : std::uint32_t { pool_of_mbufs = 1 };
+enum pool_flag : std::uint16_t { pool_of_mbufs = 1 };
 
 [[nodiscard]] inline pool_chunk& chunk_at(const pool_header& pool, std::uint32_t i) noexcept {
   return *reinterpret_cast<pool_chunk*>(pool.chunks + std::size_t{i} * pool.chunk_bytes);

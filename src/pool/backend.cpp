@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Taking from and adding to the backend, and undoing what the dead left half done.
+//
+// Both operations have one shape: (1) CAS the state of a chunk from open(count) to owned(count, me); (2) move objects
+// out of the slots below `count`, tagging them, or write objects to the slots above; (3) store open(new count).  Dying
+// before (1) or after (3) leaves nothing to do.  Dying between them, whatever was done, open(count) is right again:
+// objects that were being taken are still named by their slots, whoever their tag names; objects that were being added
+// are not yet, and carry the dead process's tag, so reclaim finds them.
+#include "pool/backend.hpp"
+
+#include <mpnet/cycles.hpp>
+
+#include <algorithm>
+#include <bit>
+
+namespace mpnet::detail {
+namespace {
+
+constexpr int patience = 256;  // rounds over chunks that others have claimed, before a call returns short
+
+struct claim {
+  pool_header& pool;
+  std::uint16_t lease;
+  std::uint32_t incarnation;
+  std::uint16_t tag;
+};
+
+/// Says that chunk i holds objects.
+void mark(pool_header& pool, std::uint32_t i) noexcept {
+  // [R-bitmap] release: who sees the bit sees the state stored before; pairs with [A-bitmap].
+  pool.bitmap[i / 64].fetch_or(1ULL << i % 64, std::memory_order_release);
+  auto& hint = pool.full_hint;
+  // Relaxed: any value is right.
+  if (hint.load(std::memory_order_relaxed) != i / 64) hint.store(i / 64, std::memory_order_relaxed);
+}
+
+/// Says that chunk i is empty, after its state said so.  Another may have filled it meanwhile, and may have set the bit
+/// before this clears it; so look again afterwards: either the bit is set later than it was cleared here, or the new
+/// state is seen here.
+void unmark(pool_header& pool, std::uint32_t i) noexcept {
+  // [A-bitmap] acquire: a bit set before shows the state that was stored before it; pairs with [R-bitmap].
+  pool.bitmap[i / 64].fetch_and(~(1ULL << i % 64), std::memory_order_acq_rel);
+  // Relaxed: ordered by the line above.
+  if (parse_chunk(chunk_at(pool, i).state.load(std::memory_order_relaxed)).count != 0) {
+    mark(pool, i);
+    return;
+  }
+  auto& hint = pool.empty_hint;
+  // Relaxed: any value is right.
+  if (hint.load(std::memory_order_relaxed) != i / 64) hint.store(i / 64, std::memory_order_relaxed);
+}
+
+/// Undoes the claim that `word` shows if its owner is dead.
+bool undo(pool_header& pool, std::uint32_t i, std::uint64_t word) noexcept {
+  const chunk_state state = parse_chunk(word);
+  const lease& owner = lease_table[state.lease];
+  // A lease is given to somebody else only after all claims of its last owner were undone, so another incarnation means
+  // that `word` is out of date, and then the CAS fails.  Relaxed: the CAS decides.
+  if (owner.incarnation.load(std::memory_order_relaxed) == state.incarnation && !is_dead(owner)) return false;
+  // [R-chunk] release, [A-chunk] acquire: as the dead owner would have.
+  if (!chunk_at(pool, i).state.compare_exchange_strong(word, open_chunk(state.count), std::memory_order_acq_rel,
+                                                       std::memory_order_relaxed)) {
+    return false;
+  }
+  // Relaxed: a statistic.
+  pool.claims_undone.fetch_add(1, std::memory_order_relaxed);
+  if (state.count != 0) mark(pool, i);
+  return true;
+}
+
+enum class outcome { claimed, unsuitable, busy };
+
+/// Claims chunk i if `wanted(count)` says so; `count` is what is inside.
+template <class Wanted>
+outcome try_claim(const claim& me, std::uint32_t i, std::uint32_t& count, Wanted wanted) noexcept {
+  auto& word = chunk_at(me.pool, i).state;
+  // Relaxed: the CAS below acquires.
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  chunk_state state = parse_chunk(seen);
+  if (state.owned) {
+    if (!undo(me.pool, i, seen)) return outcome::busy;
+    seen = open_chunk(state.count);
+  }
+  if (!wanted(state.count)) return outcome::unsuitable;
+  // [A-chunk] acquire: the slots that the last owner wrote are visible, and it is done with them; pairs with [R-chunk].
+  if (!word.compare_exchange_strong(seen, owned_chunk(state.count, me.lease, me.incarnation), std::memory_order_acquire,
+                                    std::memory_order_relaxed)) {
+    return outcome::busy;
+  }
+  count = state.count;
+  return outcome::claimed;
+}
+
+std::size_t take_from(const claim& me, std::uint32_t i, std::uint32_t count, void** out, std::size_t n) noexcept {
+  pool_header& pool = me.pool;
+  pool_chunk& chunk = chunk_at(pool, i);
+  const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, count));
+  const std::uint32_t left = count - moved;
+  for (std::uint32_t k = 0; k < moved; ++k) {
+    // Relaxed: owned.
+    const std::uint32_t index = chunk.slots[left + k].load(std::memory_order_relaxed);
+    out[k] = object_at(pool, index);
+    tag_object(pool, index, me.tag);
+  }
+  // [R-chunk] release: the tags are visible to whoever sees that the objects have left; and the slots may be written
+  // again.  Pairs with [A-chunk].
+  chunk.state.store(open_chunk(left), std::memory_order_release);
+  if (left == 0) {
+    unmark(pool, i);
+  } else if (pool.partial_hint.load(std::memory_order_relaxed) != i) {
+    // Relaxed, here and above: any value is right.
+    pool.partial_hint.store(i, std::memory_order_relaxed);
+  }
+  return moved;
+}
+
+std::size_t add_to(const claim& me, std::uint32_t i, std::uint32_t count, void* const* objects,
+                   std::size_t n) noexcept {
+  pool_header& pool = me.pool;
+  pool_chunk& chunk = chunk_at(pool, i);
+  const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, pool.chunk_capacity - count));
+  for (std::uint32_t k = 0; k < moved; ++k) {
+    // [R-slot] release: a scan that finds this value finds the tag of what lay here before; pairs with [A-slot].
+    chunk.slots[count + k].store(object_index(pool, objects[k]), std::memory_order_release);
+  }
+  // [R-chunk] release: the slots are visible to the next owner; pairs with [A-chunk].
+  chunk.state.store(open_chunk(count + moved), std::memory_order_release);
+  if (count == 0) mark(pool, i);
+  if (count + moved < pool.chunk_capacity && pool.partial_hint.load(std::memory_order_relaxed) != i) {
+    // Relaxed, here and above: any value is right.
+    pool.partial_hint.store(i, std::memory_order_relaxed);
+  }
+  return moved;
+}
+
+/// Claims a chunk that holds objects.  `busy` where there were some, all in claims of others.
+outcome claim_filled(const claim& me, std::size_t n, std::uint32_t& i, std::uint32_t& count) noexcept {
+  pool_header& pool = me.pool;
+  const auto wanted = [](std::uint32_t inside) { return inside != 0; };
+  bool busy = false;
+  if (n < pool.chunk_capacity) {  // Relaxed: a hint.
+    i = pool.partial_hint.load(std::memory_order_relaxed);
+    if (try_claim(me, i, count, wanted) == outcome::claimed) return outcome::claimed;
+  }
+  // Relaxed: a hint.
+  std::uint32_t word = pool.full_hint.load(std::memory_order_relaxed);
+  for (std::uint32_t seen = 0; seen < pool.bitmap_words; ++seen, word = word + 1 == pool.bitmap_words ? 0 : word + 1) {
+    // Relaxed: the claim's CAS acquires.
+    for (auto bits = pool.bitmap[word].load(std::memory_order_relaxed); bits != 0; bits &= bits - 1) {
+      i = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      const outcome result = try_claim(me, i, count, wanted);
+      if (result == outcome::claimed) return result;
+      if (result == outcome::busy)
+        busy = true;
+      else
+        unmark(pool, i);
+    }
+  }
+  return busy ? outcome::busy : outcome::unsuitable;
+}
+
+/// Claims a chunk that has room for objects, at best for `n`.
+outcome claim_with_room(const claim& me, std::size_t n, std::uint32_t& i, std::uint32_t& count) noexcept {
+  pool_header& pool = me.pool;
+  const auto has_room = [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; };
+  if (n < pool.chunk_capacity) {  // Relaxed: a hint.
+    i = pool.partial_hint.load(std::memory_order_relaxed);
+    if (try_claim(me, i, count, has_room) == outcome::claimed) return outcome::claimed;
+  }
+  // Relaxed: a hint.
+  std::uint32_t word = pool.empty_hint.load(std::memory_order_relaxed);
+  for (std::uint32_t seen = 0; seen < pool.bitmap_words; ++seen, word = word + 1 == pool.bitmap_words ? 0 : word + 1) {
+    // Relaxed: the claim's CAS acquires.
+    for (auto bits = ~pool.bitmap[word].load(std::memory_order_relaxed); bits != 0; bits &= bits - 1) {
+      i = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      if (i >= pool.chunk_count) break;
+      if (try_claim(me, i, count, [](std::uint32_t inside) { return inside == 0; }) == outcome::claimed) {
+        return outcome::claimed;
+      }
+    }
+  }
+  for (i = 0; i < pool.chunk_count; ++i) {
+    if (try_claim(me, i, count, has_room) == outcome::claimed) return outcome::claimed;
+  }
+  return outcome::busy;
+}
+
+/// Calls `step` until it has moved n objects, waiting a bounded time for claims of others.
+template <class Step>
+std::size_t move_all(pool_header& pool, std::size_t n, Step step) noexcept {
+  const lease* own = current_lease();
+  if (own == nullptr) return 0;
+  // Relaxed: changed only while nobody holds the lease.
+  const claim me{pool, lease_index(*own), own->incarnation.load(std::memory_order_relaxed), process_tag};
+  std::size_t moved = 0;
+  for (int rounds = 0; moved < n && rounds < patience;) {
+    std::size_t now = 0;
+    const outcome result = step(me, moved, now);
+    moved += now;
+    if (result == outcome::unsuitable) break;
+    if (result == outcome::busy) {
+      ++rounds;
+      cpu_relax();
+    }
+  }
+  return moved;
+}
+
+}  // namespace
+
+std::size_t backend_take(pool_header& pool, void** out, std::size_t n) noexcept {
+  return move_all(pool, n, [&](const claim& me, std::size_t moved, std::size_t& now) {
+    std::uint32_t i = 0;
+    std::uint32_t count = 0;
+    const outcome result = claim_filled(me, n - moved, i, count);
+    if (result == outcome::claimed) now = take_from(me, i, count, out + moved, n - moved);
+    return result;
+  });
+}
+
+std::size_t backend_add(pool_header& pool, void* const* objects, std::size_t n) noexcept {
+  return move_all(pool, n, [&](const claim& me, std::size_t moved, std::size_t& now) {
+    std::uint32_t i = 0;
+    std::uint32_t count = 0;
+    const outcome result = claim_with_room(me, n - moved, i, count);
+    if (result == outcome::claimed) now = add_to(me, i, count, objects + moved, n - moved);
+    return result;
+  });
+}
+
+std::size_t backend_repair(pool_header& pool) noexcept {
+  std::size_t undone = 0;
+  for (std::uint32_t i = 0; i < pool.chunk_count; ++i) {
+    // Relaxed: undo's CAS acquires, and the bitmap is a hint.
+    const std::uint64_t word = chunk_at(pool, i).state.load(std::memory_order_relaxed);
+    const chunk_state state = parse_chunk(word);
+    if (state.owned) {
+      if (undo(pool, i, word)) ++undone;
+    } else if (state.count != 0 && (pool.bitmap[i / 64].load(std::memory_order_relaxed) >> i % 64 & 1) == 0) {
+      mark(pool, i);  // its owner died between the state and the bit, or will set it itself
+    }
+  }
+  return undone;
+}
+
+}  // namespace mpnet::detail
