@@ -24,7 +24,7 @@ class lcore_registration {
     std::vector<unsigned> processors;  // to pin the thread to; empty: it floats where it may run now
   };
 
-  /// A floating thread with any unused id, taken from the highest downwards.  Follows rte_thread_register.
+  /// A floating thread with the lowest unused id.  Follows rte_thread_register.
   explicit lcore_registration(group& g) : lcore_registration(g, options{}) {}
   /// Throws busy where the id is taken, naming the holder; limit where none is left; invalid_argument where the thread
   /// has an id already, the id is out of range, or a processor does not exist.  Nothing has changed after a throw.

@@ -20,9 +20,9 @@
 #include "eal/options.hpp"
 #include "eal/services.hpp"
 #include "eal/stop.hpp"
-#include "eal/thread_lease.hpp"
 #include "eal/worker.hpp"
 #include "mem/log.hpp"
+#include "mem/membership.hpp"
 
 #ifndef MPNET_VERSION
 #define MPNET_VERSION "0.1.0"

@@ -10,7 +10,7 @@
 
 #include "eal/machine.hpp"
 #include "eal/stop.hpp"
-#include "eal/thread_lease.hpp"
+#include "mem/membership.hpp"
 
 namespace mpnet {
 namespace {

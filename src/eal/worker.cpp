@@ -10,8 +10,8 @@
 
 #include "eal/machine.hpp"
 #include "eal/stop.hpp"
-#include "eal/thread_lease.hpp"
 #include "mem/log.hpp"
+#include "mem/membership.hpp"
 
 namespace mpnet::eal_detail {
 
