@@ -42,20 +42,12 @@ pool_cache* ensure_thread_cache(pool_header& pool) noexcept {
   }
   // Relaxed: see thread_cache.
   pool_cache*& cache = thread_caches[pool.index.load(std::memory_order_relaxed)];
+  if (cache != nullptr && cache->owner == nullptr) {
+    std::free(cache);
+    cache = nullptr;
+  }
   if (cache == nullptr) cache = new_cache(pool, pool.cache_size, false);
   return cache;
-}
-
-void strand(pool_header& pool, void* const* objects, std::size_t n) noexcept {
-  pool_local* local = local_of(pool);
-  if (local == nullptr) return;  // still this process's by their tags, and given back when it ends
-  const std::scoped_lock lock{local->mutex};
-  try {
-    local->stranded.insert(local->stranded.end(), objects, objects + n);
-  } catch (...) {
-    return;  // likewise
-  }
-  local->stranded_count.store(local->stranded.size(), std::memory_order_relaxed);  // relaxed: under the mutex
 }
 
 std::size_t take_stranded(pool_header& pool, void** out, std::size_t n) noexcept {
@@ -83,6 +75,36 @@ std::size_t take(pool_header& pool, void** out, std::size_t n) noexcept {
 
 }  // namespace
 
+void strand(pool_header& pool, void* const* objects, std::size_t n) noexcept {
+  pool_local* local = local_of(pool);
+  if (local == nullptr) return;  // still this process's by their tags, and given back when it ends
+  const std::scoped_lock lock{local->mutex};
+  try {
+    local->stranded.insert(local->stranded.end(), objects, objects + n);
+  } catch (...) {
+    return;  // likewise
+  }
+  local->stranded_count.store(local->stranded.size(), std::memory_order_relaxed);  // relaxed: under the mutex
+}
+
+namespace {
+/// The pool is gone; its caches, each of which belongs to a thread or a user, hold nothing and take nothing from now
+/// on. `local` itself stays, for lookups that still read it.
+void retire(pool_local& local) noexcept {
+  const std::scoped_lock lock{local.mutex};
+  for (pool_cache* cache = local.caches; cache != nullptr; cache = cache->next) {
+    cache->set_count(0);
+    cache->capacity = 0;
+    cache->size = 0;
+    cache->owner = nullptr;
+  }
+  local.caches = nullptr;
+  local.stranded.clear();
+  local.stranded_count.store(0, std::memory_order_relaxed);  // relaxed: under the mutex
+  local.objects_bytes = 0;
+}
+}  // namespace
+
 pool_local* local_of(pool_header& pool) noexcept {
   const std::uint32_t index = pool.index.load(std::memory_order_relaxed);  // relaxed: see thread_cache
   // [A-pool-local] acquire: what the maker of the entry wrote; pairs with [R-pool-local].
@@ -94,8 +116,11 @@ pool_local* local_of(pool_header& pool) noexcept {
   if (known != nullptr && known->uid == pool.uid) return known;
   auto* fresh = new (std::nothrow) pool_local;
   if (fresh == nullptr) return nullptr;
+  if (known != nullptr) retire(*known);  // another process destroyed that pool
   fresh->header = &pool;
   fresh->uid = pool.uid;
+  fresh->objects = pool.objects;
+  fresh->objects_bytes = std::uint64_t{pool.object_count} * pool.stride_bytes;
   // [R-pool-local] release: pairs with [A-pool-local].  An entry of a pool that is gone is left to whoever still reads
   // it; that is a few bytes for each pool that was destroyed by another process.
   locals[index].store(fresh, std::memory_order_release);
@@ -104,13 +129,13 @@ pool_local* local_of(pool_header& pool) noexcept {
 }
 
 void forget_local(std::uint32_t index) noexcept {
+  if (index >= max_zones) return;  // nobody here ever found it
   const std::scoped_lock lock{locals_mutex};
+  pool_local* local = locals[index].load(std::memory_order_relaxed);  // relaxed: under the mutex
+  if (local == nullptr) return;
+  retire(*local);
   locals[index].store(nullptr, std::memory_order_relaxed);  // relaxed: nobody uses the pool any more
   epoch.fetch_add(1, std::memory_order_relaxed);            // relaxed: likewise
-  if (thread_caches != no_caches) {
-    std::free(thread_caches[index]);
-    thread_caches[index] = nullptr;
-  }
 }
 
 pool_header* find_pool_of(const void* object) noexcept {
@@ -122,7 +147,9 @@ pool_header* find_pool_of(const void* object) noexcept {
   for (auto& entry : locals) {
     // [A-pool-local] acquire: pairs with [R-pool-local].
     pool_local* local = entry.load(std::memory_order_acquire);
-    if (local == nullptr || !contains(*local->header, object)) continue;
+    if (local == nullptr) continue;
+    const auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(object) - local->objects);
+    if (offset >= local->objects_bytes) continue;
     last = local->header;
     last_epoch = now;
     return last;
@@ -150,6 +177,7 @@ pool_cache* new_cache(pool_header& pool, std::size_t size, bool private_to_user)
   cache->size = static_cast<std::uint32_t>(size);
   cache->private_to_user = private_to_user;
   cache->pool = &pool;
+  cache->owner = local;
   const std::scoped_lock lock{local->mutex};
   cache->next = local->caches;
   local->caches = cache;
@@ -157,6 +185,7 @@ pool_cache* new_cache(pool_header& pool, std::size_t size, bool private_to_user)
 }
 
 void flush_cache(pool_cache& cache) noexcept {
+  if (cache.count() == 0) return;
   add_or_strand(*cache.pool, cache.objects, cache.count());
   cache.set_count(0);
 }
@@ -164,8 +193,7 @@ void flush_cache(pool_cache& cache) noexcept {
 void delete_cache(pool_cache* cache) noexcept {
   if (cache == nullptr) return;
   flush_cache(*cache);
-  pool_local* local = local_of(*cache->pool);
-  if (local != nullptr) {
+  if (pool_local* local = cache->owner; local != nullptr) {
     const std::scoped_lock lock{local->mutex};
     for (pool_cache** link = &local->caches; *link != nullptr; link = &(*link)->next) {
       if (*link != cache) continue;
@@ -221,7 +249,7 @@ std::size_t count_local(pool_header& pool) noexcept {
 
 std::size_t pool_get_slow(pool_header& pool, pool_cache* cache, void** out, std::size_t n, bool all_or_none) noexcept {
   if (n == 0) return 0;
-  if (cache == nullptr) cache = ensure_thread_cache(pool);
+  if (cache == nullptr || (cache->owner == nullptr && !cache->private_to_user)) cache = ensure_thread_cache(pool);
   if (cache == nullptr) {
     const std::size_t moved = take(pool, out, n);
     if (moved == n || !all_or_none) return moved;
@@ -257,7 +285,7 @@ std::size_t pool_get_slow(pool_header& pool, pool_cache* cache, void** out, std:
 
 void pool_put_slow(pool_header& pool, pool_cache* cache, void* const* objects, std::size_t n) noexcept {
   if (n == 0) return;
-  if (cache == nullptr) cache = ensure_thread_cache(pool);
+  if (cache == nullptr || (cache->owner == nullptr && !cache->private_to_user)) cache = ensure_thread_cache(pool);
   if (cache == nullptr || n > cache->size) {
     add_or_strand(pool, objects, n);
     return;

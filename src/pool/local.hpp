@@ -14,6 +14,8 @@ namespace mpnet::detail {
 struct pool_local {
   pool_header* header = nullptr;
   std::uint64_t uid = 0;
+  std::byte* objects = nullptr;  // range of the objects, to be asked when the pool may be gone
+  std::uint64_t objects_bytes = 0;
   std::mutex mutex;
   pool_cache* caches = nullptr;                // under the mutex
   std::vector<void*> stranded;                 // found no room in the backend; under the mutex
@@ -23,7 +25,10 @@ struct pool_local {
 /// Makes the pool known to this process, if it is not yet.  Null only when out of memory.
 pool_local* local_of(pool_header& pool) noexcept;
 
-/// Forgets a pool whose memory is about to go or has gone.
+/// Keeps objects that found no room in the backend until there is some.
+void strand(pool_header& pool, void* const* objects, std::size_t n) noexcept;
+
+/// Forgets a pool whose memory is about to go, or has gone, and what its caches hold.  Nobody here uses it any more.
 void forget_local(std::uint32_t index) noexcept;
 
 /// Objects in this process's caches and stranded ones: visit(object).  The lcores are quiet, or it is a snapshot.

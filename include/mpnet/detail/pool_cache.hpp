@@ -11,6 +11,8 @@
 
 namespace mpnet::detail {
 
+struct pool_local;
+
 struct pool_cache {
   std::atomic<std::uint32_t> length;  // its thread: w, statistics: r; relaxed, for it orders nothing
   std::uint32_t capacity;             // a put that would pass it flushes
@@ -18,6 +20,7 @@ struct pool_cache {
   bool private_to_user;               // made by pool::make_cache
   pool_header* pool;
   pool_cache* next;                      // in the list of the process's caches of this pool, under its mutex
+  pool_local* owner;                     // of that list; null once the pool is gone, and then capacity is 0
   alignas(cache_line) void* objects[1];  // capacity of them
 
   [[nodiscard]] std::uint32_t count() const noexcept { return length.load(std::memory_order_relaxed); }
