@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ constinit std::atomic<int> stop_event{-1};
 // Kernel ids of lcore threads; 0: none.  Relaxed: a thread missed here still sees the flag.
 constinit std::array<std::atomic<int>, max_lcores * 2> lcore_tids{};
 constinit std::atomic<bool> handlers_installed{false};
+constinit std::atomic<int> handlers_running{0};
 struct sigaction old_int;
 struct sigaction old_term;
 
@@ -44,6 +46,7 @@ int futex(int operation, std::uint32_t value, const timespec* timeout) noexcept 
 
 void on_signal(int signal) noexcept {
   const int saved = errno;
+  handlers_running.fetch_add(1, std::memory_order_seq_cst);
   const bool first = stop_flag.load(std::memory_order_seq_cst) == 0;
   request_stop();
   if (first) {
@@ -53,7 +56,17 @@ void on_signal(int signal) noexcept {
       if (tid != 0 && tid != self) syscall(SYS_tgkill, getpid(), tid, signal);
     }
   }
+  handlers_running.fetch_sub(1, std::memory_order_seq_cst);
   errno = saved;
+}
+
+/// Signals on their way to other threads must not meet the default action, which would kill the process on its way out:
+/// ignoring a signal discards those that are pending.
+void discard_pending() noexcept {
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGINT, &ignore, nullptr);
+  sigaction(SIGTERM, &ignore, nullptr);
 }
 
 }  // namespace
@@ -115,6 +128,9 @@ stop_on_signals::stop_on_signals() {
 }
 
 stop_on_signals::~stop_on_signals() {
+  discard_pending();
+  while (handlers_running.load(std::memory_order_seq_cst) != 0) sched_yield();  // one that still forwards; microseconds
+  discard_pending();
   sigaction(SIGINT, &old_int, nullptr);
   sigaction(SIGTERM, &old_term, nullptr);
   handlers_installed.store(false, std::memory_order_relaxed);  // relaxed: as above
