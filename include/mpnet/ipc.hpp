@@ -10,6 +10,7 @@
 #pragma once
 
 #include <mpnet/error.hpp>
+#include <mpnet/group.hpp>
 #include <mpnet/ipc_fds.hpp>
 #include <mpnet/types.hpp>
 
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -159,11 +161,13 @@ struct member {
   bool primary = false;
 };
 
-/// What the endpoint must know of the group.  Called from any thread.
+/// What the endpoint must know of the group.  Called from any thread; what it returns is alive.
 struct membership {
-  std::function<std::vector<member>()> list;             // the living, the caller included
+  std::function<std::vector<member>()> list;              // all, the caller included
+  std::function<std::optional<member>(process_id)> find;  // one
+  std::function<std::optional<member>()> find_primary;
   std::function<bool(process_id, std::uint64_t)> alive;  // is that incarnation?  A few loads: called often
-  std::function<process_id(lcore)> holder = [](lcore) { return no_process; };
+  std::function<process_id(lcore)> holder;               // no_process where nobody holds it
 };
 
 struct endpoint_options {
@@ -180,6 +184,9 @@ class endpoint {
  public:
   /// Listens, then starts the threads.  Throws exists, permission, system.
   endpoint(endpoint_options options, membership members);
+  /// The same for a member of a group; also offers the group's memory ("segment:N") to processes that cannot open it.
+  explicit endpoint(group& g, std::function<void()> on_thread_start = {},
+                    std::function<void(process_id, std::uint64_t)> on_peer_lost = {});
   /// Ends what is under way: requests end as `died`, callbacks run, running handlers are waited for, tokens answered
   /// later are lost.
   ~endpoint();
@@ -206,9 +213,6 @@ class endpoint {
 
   /// Tells what somebody else learned: that incarnation is dead.  Ends its parts at once.
   void peer_dead(process_id id, std::uint64_t incarnation);
-  /// After this process took, or gave up, the role of the primary: default routing follows.
-  void set_primary(bool primary) noexcept;
-
   [[nodiscard]] endpoint_stats stats() const;
   [[nodiscard]] const socket_place& place() const noexcept;
 
@@ -220,6 +224,10 @@ class endpoint {
 
 /// The process's endpoint, or null.
 [[nodiscard]] endpoint* current_endpoint() noexcept;
+
+/// Lets groups that this process enters from now on get what they cannot open (hugepage files where no hugetlbfs is
+/// mounted) from a living member.  Called by eal before it enters.
+void fetch_memory_from_members();
 
 /// Removes the socket files of dead incarnations: of `slot`, or of all that no longer listen.  For recovery and for
 /// who cleans up.

@@ -38,7 +38,7 @@ outcome how_of(connect_status status) noexcept {
 }
 
 endpoint::impl::impl(endpoint_options options_in, membership members_in)
-    : options(std::move(options_in)), members(std::move(members_in)), primary(options.self.primary) {
+    : options(std::move(options_in)), members(std::move(members_in)) {
   // What the slot's former owners left.
   remove_stale_sockets(options.place, options.self.id);
   epoll = tracked_fd{::epoll_create1(EPOLL_CLOEXEC)};
@@ -94,24 +94,23 @@ void endpoint::impl::check(const outgoing& what) const {
   check_payload(fmt::format("message '{}'", what.name), what.data, what.fds);
 }
 
+bool endpoint::impl::is_primary() const {
+  const auto self = members.find(options.self.id);
+  return self && self->primary;
+}
+
 std::vector<member> endpoint::impl::resolve(const destination& to) {
   using kind = destination::kind;
-  std::vector<member> all = members.list();
-  const bool to_all = to.which() == kind::everyone ||
-                      (to.which() == kind::by_role && primary.load(std::memory_order_relaxed));  // relaxed: a hint
+  const bool to_all = to.which() == kind::everyone || (to.which() == kind::by_role && is_primary());
   if (to_all) {
+    std::vector<member> all = members.list();
     std::erase_if(all, [&](const member& m) { return m.id == options.self.id; });
     return all;
   }
   if (to.which() == kind::primary || to.which() == kind::by_role) {
-    std::erase_if(all, [](const member& m) { return !m.primary; });
-    if (all.empty()) {
-      throw error{errc::no_primary,
-                  "message to the primary: the group has none at the moment; start one, or address a "
-                  "process"};
-    }
-    all.resize(1);
-    return all;
+    if (const auto found = members.find_primary()) return {*found};
+    throw error{errc::no_primary,
+                "message to the primary: the group has none at the moment; start one, or address a process"};
   }
   process_id id{to.id()};
   if (to.which() == kind::lcore) {
@@ -120,8 +119,7 @@ std::vector<member> endpoint::impl::resolve(const destination& to) {
       throw error{errc::not_found, fmt::format("message to lcore {}: no process holds it", to.id())};
     }
   }
-  std::erase_if(all, [&](const member& m) { return m.id != id; });
-  if (!all.empty()) return all;
+  if (const auto found = members.find(id)) return {*found};
   const std::lock_guard lock{mutex};
   if (number(id) < seen.size() && seen[number(id)]) {
     throw error{errc::peer_died, fmt::format("message to process {}: it is dead, or has left", number(id))};
@@ -197,9 +195,7 @@ replies endpoint::request(const outgoing& what, destination to, std::chrono::mic
 }
 
 message endpoint::call(const outgoing& what, destination to, std::chrono::microseconds timeout) {
-  if (to.which() == destination::kind::everyone ||
-      (to.which() == destination::kind::by_role &&
-       impl_->primary.load(std::memory_order_relaxed))) {  // relaxed: a hint
+  if (to.which() == destination::kind::everyone || (to.which() == destination::kind::by_role && impl_->is_primary())) {
     throw error{errc::invalid_argument, fmt::format("call '{}': it asks one process; use request()", what.name)};
   }
   replies all = impl_->request(what, to, timeout);
@@ -233,10 +229,6 @@ void endpoint::peer_dead(process_id id, std::uint64_t incarnation) {
   const std::lock_guard lock{impl_->mutex};
   const auto found = impl_->peers.find(id);
   if (found != impl_->peers.end() && found->second->incarnation == incarnation) impl_->hang_up(*found->second);
-}
-
-void endpoint::set_primary(bool primary) noexcept {
-  impl_->primary.store(primary, std::memory_order_relaxed);  // relaxed: a hint for routing
 }
 
 endpoint_stats endpoint::stats() const {

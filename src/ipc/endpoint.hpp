@@ -99,6 +99,7 @@ struct endpoint::impl {
 
   // endpoint.cpp: whom to address
   [[nodiscard]] std::vector<member> resolve(const destination& to);
+  [[nodiscard]] bool is_primary() const;
   void check(const outgoing& what) const;
   void check_usable() const;
   std::size_t send(const outgoing& what, const destination& to);
@@ -169,7 +170,6 @@ struct endpoint::impl {
 
   endpoint_options options;
   membership members;
-  std::atomic<bool> primary;
   const std::uint32_t generation = fork_generation();
   const std::shared_ptr<counters> counts = std::make_shared<counters>();
 

@@ -12,6 +12,10 @@ namespace mpnet::ipc {
 /// Grows in each child of a fork.
 [[nodiscard]] std::uint32_t fork_generation() noexcept;
 
+/// Ends all of this process's connections, so that peers see at once what the kernel would only tell them once it has
+/// written the core dump.  Async-signal-safe once an endpoint was made: for handlers of fatal signals.
+void hang_up_all() noexcept;
+
 class tracked_fd {
  public:
   tracked_fd() noexcept = default;

@@ -7,9 +7,9 @@
 #include <unistd.h>
 #include <mpnet/log.hpp>
 
-#include <csignal>
 #include <exception>
 
+#include "ipc/block_signals.hpp"
 #include "ipc/endpoint.hpp"
 #include "ipc/handlers.hpp"
 
@@ -22,23 +22,6 @@ struct turn {
   std::shared_ptr<strand> held;
 };
 thread_local turn current_turn;
-
-/// Signals go to the application's threads; those that a fault raises stay with the thread that has it.
-class block_signals {
- public:
-  block_signals() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_BLOCK, &all, &before_);
-  }
-  ~block_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  block_signals(const block_signals&) = delete;
-  block_signals& operator=(const block_signals&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 }  // namespace
 

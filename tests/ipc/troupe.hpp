@@ -96,6 +96,18 @@ class stage {
       }
       return all;
     };
+    m.find = [list = m.list](process_id id) -> std::optional<ipc::member> {
+      for (const auto& one : list()) {
+        if (one.id == id) return one;
+      }
+      return std::nullopt;
+    };
+    m.find_primary = [list = m.list]() -> std::optional<ipc::member> {
+      for (const auto& one : list()) {
+        if (one.primary) return one;
+      }
+      return std::nullopt;
+    };
     m.alive = [t](process_id id, std::uint64_t incarnation) {
       const table_entry& e = t->members.at(static_cast<std::size_t>(id));
       return e.live != 0 && e.incarnation == incarnation;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Threads made while this lives take no signals: those go to the application's threads.  Signals that a fault raises
+// stay with the thread that has it.
+#pragma once
+
+#include <pthread.h>
+
+#include <csignal>
+
+namespace mpnet::ipc {
+
+class block_signals {
+ public:
+  block_signals() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~block_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  block_signals(const block_signals&) = delete;
+  block_signals& operator=(const block_signals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace mpnet::ipc
