@@ -3,5 +3,7 @@
 #include <mpnet/detail/lease.hpp>
 
 namespace mpnet::detail {
-[[gnu::weak]] lease* acquire_anonymous_lease() noexcept { return nullptr; }
+[[gnu::weak]] lease* acquire_anonymous_lease() noexcept {
+  return nullptr;
+}
 }  // namespace mpnet::detail

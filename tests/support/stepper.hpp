@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Kills a process at every instruction of an operation.
+//
+//   arena            memory that the test's processes share: everything the operation under test reads and writes
+//   stepped_child    a child that runs a function one machine instruction at a time, under ptrace
+//   for_each_kill_point()    snapshot mode: steps one child through the operation; after each instruction calls `died`
+//   as if
+//                            the child had been killed there, then puts the arena back and goes on
+//   for_each_real_kill()     the same with a new child and a SIGKILL for each instruction (the kernel's word of death)
+//   for_each_nested_kill()   snapshot mode twice: the operation is cut at k, then a second child repairs and is cut at
+//   j for_each_freeze()        the operation is stopped, not dead, at k while others work; then it goes on, or dies
+//
+// The callbacks report a violation by throwing std::runtime_error; it comes out with the kill point in its text.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace mpnet::test {
+
+/// Zeroed MAP_SHARED memory at the same address in all children.
+class arena {
+ public:
+  explicit arena(std::size_t size_bytes);
+  ~arena();
+  arena(const arena&) = delete;
+  arena& operator=(const arena&) = delete;
+  [[nodiscard]] std::byte* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  void clear();
+  [[nodiscard]] std::vector<std::byte> save() const;
+  void restore(const std::vector<std::byte>& saved);
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_;
+};
+
+/// Whether this system lets us single-step a child; else tests print SKIP.
+[[nodiscard]] bool can_step();
+
+class stepped_child {
+ public:
+  /// Forks.  `enter` runs in the child at full speed, then it stands before the first instruction of `body`.
+  stepped_child(const std::function<void()>& enter, const std::function<void()>& body);
+  ~stepped_child();  // kills and reaps what is left
+  stepped_child(const stepped_child&) = delete;
+  stepped_child& operator=(const stepped_child&) = delete;
+
+  /// One instruction (a system call counts as one).  False once `body` has returned.
+  bool step();
+  /// Up to `count` instructions; false if `body` returned before.
+  bool step(std::size_t count);
+  /// To the end of `body` at full speed.
+  void finish();
+  /// SIGKILL, and waits until the kernel has marked its robust mutexes.
+  void kill();
+  [[nodiscard]] std::size_t steps() const { return steps_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  void wait_stopped();
+  pid_t pid_ = -1;
+  std::size_t steps_ = 0;
+  struct shared_page;
+  shared_page* page_;
+};
+
+/// Which kill points to visit: k % stride == offset; {1, 0} is all.
+struct step_subset {
+  std::size_t stride = 1;
+  std::size_t offset = 0;
+  [[nodiscard]] bool contains(std::size_t k) const { return k % stride == offset % stride; }
+};
+
+struct step_counts {
+  std::size_t kill_points = 0;   // visited, the nested ones included
+  std::size_t instructions = 0;  // of the operation
+};
+
+/// An operation that gets no further than this is a hang.
+inline constexpr std::size_t hang_steps = 2'000'000;
+
+struct step_case {
+  std::function<void()> prepare;    // puts the arena into its first state; before each child
+  std::function<void()> enter;      // runs in the child at full speed, first
+  std::function<void()> operation;  // runs in the child, stepped
+  std::function<void()> mark_dead;  // snapshot mode: says in the arena what the kernel would say
+};
+
+step_counts for_each_kill_point(arena& a, const step_case& c, const std::function<void()>& died,
+                                step_subset subset = {});
+step_counts for_each_real_kill(arena& a, const step_case& c, const std::function<void()>& died,
+                               step_subset subset = {});
+/// `repairer` is entered, runs its operation stepped, and is marked dead, at each instruction of which `died` judges;
+/// its prepare() runs once for each k.
+step_counts for_each_nested_kill(arena& a, const step_case& c, const step_case& repairer,
+                                 const std::function<void()>& died, step_subset outer = {}, step_subset inner = {});
+/// `stopped` runs here while the child stands at k; it may let it finish(), or kill() it.
+step_counts for_each_freeze(arena& a, const step_case& c, const std::function<void(stepped_child&)>& stopped,
+                            step_subset subset = {});
+
+}  // namespace mpnet::test
