@@ -12,11 +12,15 @@
 
 namespace mpnet::detail {
 
-/// Who drives a side of a queue: bits 0-15 the ownership tag (slot + 1), bits 32-63 the pid.  0: nobody.
+/// Who drives a side of a queue: bits 0-15 the ownership tag (slot + 1), 16-31 the slot's incarnation, 32-63 the pid (in
+/// its own PID namespace, for people).  0: nobody.
 /// Taken with a CAS from 0, given back by the owner, or by recovery when the owner is dead.
 using queue_claim_word = std::atomic<std::uint64_t>;
 [[nodiscard]] constexpr std::uint16_t claim_tag(std::uint64_t word) noexcept {
   return static_cast<std::uint16_t>(word);
+}
+[[nodiscard]] constexpr std::uint32_t claim_incarnation(std::uint64_t word) noexcept {
+  return static_cast<std::uint16_t>(word >> 16);
 }
 [[nodiscard]] constexpr std::uint32_t claim_pid(std::uint64_t word) noexcept {
   return static_cast<std::uint32_t>(word >> 32);
@@ -45,11 +49,12 @@ struct alignas(cache_line) queue_shared {
   std::uint16_t descriptors;               // configure: w, all: r
   std::uint16_t spare16[3];
   std::uint64_t spare[5];
+  char pool[max_name_len + 1];  // rx: where its mbufs come from; configure, set_rx_pool: w
   queue_counters counters;
   queue_counters baseline;  // what reset_stats() subtracts; written by whoever resets
   queue_words words;        // meaning is the driver's
 };
-static_assert(sizeof(queue_shared) == 256);
+static_assert(sizeof(queue_shared) == 320);
 
 struct alignas(cache_line) port_shared {
   std::atomic<std::uint32_t> state;  // port_state; the creator, then whoever holds `control`
@@ -68,7 +73,6 @@ struct alignas(cache_line) port_shared {
   std::uint64_t area_bytes;
   char name[max_name_len + 1];
   char driver[32];
-  char pool[max_name_len + 1];
   char arguments[512];
   queue_shared rx[max_queues];
   queue_shared tx[max_queues];
@@ -78,7 +82,8 @@ enum port_flag : std::uint32_t { flag_promiscuous = 1, flag_allmulticast = 2 };
 
 struct port_table {
   std::uint64_t nonce;  // format: w
-  std::atomic<std::uint64_t> next_generation;
+  std::atomic<std::uint64_t> creation;  // claim word of the process that creates or removes a port
+  std::uint64_t next_generation;        // under `creation`
   port_shared ports[max_ports];
 };
 
