@@ -2,6 +2,8 @@
 // mpnet-bench: the subcommands, and what a failure looks like.
 #include "matrix.hpp"
 
+#include <mpnet/log.hpp>
+
 #include <cstdio>
 #include <exception>
 
@@ -9,6 +11,7 @@ namespace {
 
 int dispatch(const bench::options& o) {
   if (o.command == "ring") return bench::run_ring(o);
+  if (o.command == "pool") return bench::run_pool(o);
   bench::print_help();
   return 0;
 }
@@ -17,6 +20,7 @@ int dispatch(const bench::options& o) {
 
 int main(int argc, char** argv) {
   try {
+    mpnet::set_log_level("", mpnet::log_level::warning);
     return dispatch(bench::parse_options(argc, argv));
   } catch (const bench::usage_error& e) {
     std::fprintf(stderr, "mpnet-bench: %s\n", e.what());

@@ -31,7 +31,7 @@ struct pool_handover {
 };
 
 template <class P>
-outcome pool_alternate(P pool, const work& w, unsigned hold) noexcept {
+[[gnu::flatten]] outcome pool_alternate(P pool, const work& w, unsigned hold) noexcept {
   alignas(64) std::array<void*, pool_hold> held;
   const unsigned burst = w.burst;
   const unsigned batch = std::max(hold / burst, 1U) * burst;
@@ -51,7 +51,8 @@ outcome pool_alternate(P pool, const work& w, unsigned hold) noexcept {
 
 /// Counts its cycles itself: filling or emptying a batch, not waiting for it.
 template <class P>
-outcome pool_split(P pool, pool_handover& handover, std::uint64_t& turn, bool getter, const work& w) noexcept {
+[[gnu::flatten]] outcome pool_split(P pool, pool_handover& handover, std::uint64_t& turn, bool getter,
+                                    const work& w) noexcept {
   const unsigned burst = w.burst;
   const unsigned batch = std::min(pool_hold / 2 / burst, 64U * 32U / burst) * burst;
   outcome total;

@@ -6,24 +6,11 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 
-#include <fcntl.h>
-#include <unistd.h>
+#include "mpnet_group.hpp"
 
-#include <fstream>
 #include <stdexcept>
 
 namespace bench {
-namespace {
-
-unsigned long free_huge_pages() {
-  std::ifstream file{"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"};
-  unsigned long count = 0;
-  file >> count;
-  return count;
-}
-
-}  // namespace
-
 void start_dpdk(const std::vector<std::string>& arguments) {
   std::vector<std::string> texts{"mpnet-bench", "--no-pci", "--no-telemetry", "--log-level=*:error"};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
@@ -38,7 +25,7 @@ void start_dpdk(const std::vector<std::string>& arguments) {
 
 void start_dpdk_for_forks(const std::vector<std::string>& more) {
   std::vector<std::string> arguments{"--lcores=0@0", "-m", "128"};
-  if (free_huge_pages() >= 80) {
+  if (use_huge_pages()) {
     arguments.emplace_back("--in-memory");
   } else {
     arguments.emplace_back("--no-huge");
