@@ -10,6 +10,7 @@
 #include <mpnet/args.hpp>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
+#include <mpnet/pool.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -23,6 +24,7 @@
 #include "eal/worker.hpp"
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
+#include "ring/ring_repair.hpp"
 
 #ifndef MPNET_VERSION
 #define MPNET_VERSION "0.1.0"
@@ -98,6 +100,13 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
   return argc > 1 ? std::vector<std::string>(argv + 1, argv + argc) : std::vector<std::string>{};
 }
 
+/// Every kind of shared object takes part in recovery; before the group is entered, for entering may recover.
+bool register_kinds() {
+  detail::register_ring_kind();
+  detail::register_pool_kind();
+  return true;
+}
+
 }  // namespace
 
 struct eal::impl {
@@ -157,6 +166,7 @@ struct eal::impl {
   const parsed_options options;
   const std::vector<lcore_place> places;
   const unsigned main;
+  const bool kinds_registered = register_kinds();
   group members;
   main_thread main_lcore_thread;
   services around;

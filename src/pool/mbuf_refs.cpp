@@ -71,15 +71,20 @@ void reset_for_pool(mbuf& m) noexcept {
   m.flags = 0;
 }
 
+void put_origin(mbuf& m) noexcept {
+  // The references name this process only as long as they are the one trace of who has it: from here its tag is.
+  reset_for_pool(m);
+  pool_put_one(*m.pool, &m);
+}
+
 bool release_shared_segment(mbuf& m) noexcept {
   // Relaxed: drop_references orders.
   const std::uint64_t seen = m.references.load(std::memory_order_relaxed);
   if ((seen & 0xffffffff) != one_hold && !drop_references(m, 1, 0)) return false;
-  if (m.link == link_none) return true;
-  if (mbuf* origin = unlink_from_origin(m, true); origin != nullptr) {
-    origin->next = nullptr;
-    pool_put_one(*origin->pool, origin);
+  if (m.link != link_none) {
+    if (mbuf* origin = unlink_from_origin(m, true); origin != nullptr) put_origin(*origin);
   }
+  reset_for_pool(m);
   return true;
 }
 
@@ -120,9 +125,7 @@ void detach_mbuf(mbuf& m) noexcept {
   if (m.link == link_none) return;
   mbuf* origin = detail::unlink_from_origin(m, true);
   m.reset();
-  if (origin == nullptr) return;
-  origin->next = nullptr;
-  detail::pool_put_one(*origin->pool, origin);
+  if (origin != nullptr) detail::put_origin(*origin);
 }
 
 }  // namespace mpnet

@@ -29,6 +29,9 @@ namespace mpnet::detail {
 /// is tagged already and must be put back after `m` is done with.
 [[nodiscard]] mbuf* unlink_from_origin(mbuf& m, bool counted) noexcept;
 
+/// Puts an origin that unlink_from_origin returned.
+void put_origin(mbuf& m) noexcept;
+
 /// Back to the state in which mbufs lie in their pool.
 void reset_for_pool(mbuf& m) noexcept;
 

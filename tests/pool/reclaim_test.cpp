@@ -175,3 +175,18 @@ TEST_CASE("an mbuf taken with its last clone by one who died at once goes back",
   CHECK(p->stats().in_use == 0);
   CHECK(detail::audit_pool(*p->header(), w.around(), {}).sound());
 }
+
+TEST_CASE("who once took an mbuf with its last clone is not asked about it for ever", "[mbuf][crash]") {
+  leases l;
+  plain_mbuf_pool p{{.mbuf_count = 50, .cache_size = 0}};
+  world w{.pools = {p->header()}, .ring = {}};
+  l.become(2, other);
+  mbuf* m = p->alloc();
+  mbuf* c = p->clone(m);
+  free_mbuf(m);
+  free_mbuf(c);
+  l.become(1, dead);
+  std::vector<mbuf*> v(50);
+  REQUIRE(p->alloc_bulk(v) == 50);
+  CHECK(w.reclaim() == 50);
+}
