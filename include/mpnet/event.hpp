@@ -32,7 +32,7 @@ struct group_event {
   std::int64_t pid = 0;                // in its own PID namespace
   std::uint64_t objects_returned = 0;  // recovery_done
   std::uint64_t duration_ns = 0;       // recovery_done
-  std::string text;                    // for people
+  std::string text{};                  // for people
 };
 
 class event_loop {

@@ -28,9 +28,9 @@ namespace mpnet::ipc {
 
 /// What is sent.  Borrowed: copied (descriptors: duplicated by the kernel) before the call returns.
 struct outgoing {
-  std::string_view name;            // the handler's, 1 … max_name_len bytes
-  std::span<const std::byte> data;  // up to max_data_bytes
-  std::span<const int> fds;         // up to max_fds; stay the caller's
+  std::string_view name{};            // the handler's, 1 … max_name_len bytes
+  std::span<const std::byte> data{};  // up to max_data_bytes
+  std::span<const int> fds{};         // up to max_fds; stay the caller's
 };
 
 /// A piece of text, or a trivially copyable object, as the bytes to send.
@@ -204,7 +204,7 @@ class endpoint {
 
   /// Asks one peer and returns its answer.  Throws, beyond the above, peer_died, no_handler, timed_out, busy (full),
   /// not_found ("no reply"), and system with the peer's text where its handler failed.
-  [[nodiscard]] message call(const outgoing& what, destination to, std::chrono::microseconds timeout);
+  message call(const outgoing& what, destination to, std::chrono::microseconds timeout);
 
   /// Asks without waiting.  `callback` runs exactly once, with a copy of the request, in the endpoint's threads, even
   /// where nobody was to be asked; never before this returns an exception.  Follows rte_mp_request_async.

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <mpnet/ipc.hpp>
@@ -194,6 +195,39 @@ class stage {
   std::string dir_;
   shared_table* table_ = nullptr;
   std::vector<pid_t> children_;
+};
+
+inline ipc::outgoing note(std::string_view name, std::string_view data = {}) {
+  return {.name = name, .data = ipc::bytes_of(data), .fds = {}};
+}
+
+/// A handler that sends back what it got.
+inline void echo() {
+  ipc::register_handler("echo", [](ipc::message& in, ipc::reply_token& reply) {
+    std::vector<int> fds;
+    for (const auto& fd : in.fds) fds.push_back(fd.get());
+    if (reply) reply.send(in.data, fds);
+  });
+}
+
+/// The kind of error that `f` throws; errc{} where it throws none.
+template <class F>
+mpnet::errc kind_of(F&& f) {
+  try {
+    f();
+  } catch (const mpnet::error& e) {
+    return e.kind();
+  }
+  return mpnet::errc{};
+}
+
+/// Handlers registered by a test in its own process go with it.
+struct scoped_handler {
+  std::string name;
+  scoped_handler(std::string n, ipc::handler h) : name(std::move(n)) { ipc::register_handler(name, std::move(h)); }
+  ~scoped_handler() { ipc::unregister_handler(name); }
+  scoped_handler(const scoped_handler&) = delete;
+  scoped_handler& operator=(const scoped_handler&) = delete;
 };
 
 /// How many descriptors this process has open.
