@@ -12,6 +12,7 @@ namespace {
 int dispatch(const bench::options& o) {
   if (o.command == "ring") return bench::run_ring(o);
   if (o.command == "pool") return bench::run_pool(o);
+  if (o.command == "forward") return bench::run_forward(o);
   bench::print_help();
   return 0;
 }

@@ -10,6 +10,8 @@ namespace bench {
 #if defined(MPNET_BENCH_DPDK)
 void add_dpdk_rings(contestants& to);
 void add_dpdk_pools(contestants& to);
+void add_dpdk_mbuf_rings(contestants& to);
+void add_dpdk_forwarders(contestants& to);
 #endif
 #if defined(MPNET_BENCH_CK)
 void add_ck_rings(contestants& to);
