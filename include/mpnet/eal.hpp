@@ -26,6 +26,11 @@
 
 namespace mpnet {
 
+class event_loop;  // <mpnet/event.hpp>
+namespace ipc {
+class endpoint;  // <mpnet/ipc.hpp>
+}
+
 /// What an lcore thread is doing.  Follows rte_lcore_state_t; `finished` holds a result that nobody fetched yet.
 enum class lcore_state : std::uint8_t { waiting, running, finished };
 
@@ -54,6 +59,11 @@ class eal {
   [[nodiscard]] group& as_group() const noexcept;
   operator group&() const noexcept { return as_group(); }  // NOLINT: rings, pools and ports are made from an eal
   [[nodiscard]] bool is_primary() const noexcept { return as_group().is_primary(); }
+
+  /// Interrupts, alarms, and subscriptions to who joins, dies, and is recovered.
+  [[nodiscard]] event_loop& events() const noexcept;
+  /// Messages and requests to other members.
+  [[nodiscard]] ipc::endpoint& messages() const noexcept;
 
   /// The lcores of this process, ascending.
   [[nodiscard]] std::span<const lcore> lcores() const noexcept;

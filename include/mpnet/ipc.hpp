@@ -179,7 +179,7 @@ struct endpoint_options {
   std::function<void(process_id, std::uint64_t)> on_peer_lost;
 };
 
-/// This process's socket and threads.  One a process; made by eal (eal.ipc()).
+/// This process's socket and threads.  One a process; made by eal (eal.messages()).
 class endpoint {
  public:
   /// Listens, then starts the threads.  Throws exists, permission, system.

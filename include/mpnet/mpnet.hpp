@@ -7,27 +7,16 @@
 #include <mpnet/cycles.hpp>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
+#include <mpnet/event.hpp>
 #include <mpnet/group.hpp>
+#include <mpnet/heap.hpp>
 #include <mpnet/idle.hpp>
+#include <mpnet/ipc.hpp>
 #include <mpnet/lcore.hpp>
 #include <mpnet/log.hpp>
-#include <mpnet/memzone.hpp>
-#include <mpnet/types.hpp>
-#if __has_include(<mpnet/heap.hpp>)
-#include <mpnet/heap.hpp>
-#endif
-#if __has_include(<mpnet/ring.hpp>)
-#include <mpnet/ring.hpp>
-#endif
-#if __has_include(<mpnet/pool.hpp>)
-#include <mpnet/pool.hpp>
-#endif
-#if __has_include(<mpnet/mbuf.hpp>)
 #include <mpnet/mbuf.hpp>
-#endif
-#if __has_include(<mpnet/ipc.hpp>)
-#include <mpnet/ipc.hpp>
-#endif
-#if __has_include(<mpnet/port.hpp>)
+#include <mpnet/memzone.hpp>
+#include <mpnet/pool.hpp>
 #include <mpnet/port.hpp>
-#endif
+#include <mpnet/ring.hpp>
+#include <mpnet/types.hpp>

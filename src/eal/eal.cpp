@@ -11,6 +11,7 @@
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/pool.hpp>
+#include <mpnet/port.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -24,6 +25,7 @@
 #include "eal/worker.hpp"
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
+#include "nic/port_table.hpp"
 #include "ring/ring_repair.hpp"
 
 #ifndef MPNET_VERSION
@@ -67,6 +69,8 @@ class main_thread {
     detail::release_lease();
     sched_setaffinity(0, sizeof before_, &before_);  // fails only where its processors went offline
   }
+  /// What the process could use before this thread was pinned.
+  [[nodiscard]] const cpu_set_t& usable() const noexcept { return before_; }
   main_thread(const main_thread&) = delete;
   main_thread& operator=(const main_thread&) = delete;
 
@@ -96,15 +100,26 @@ std::vector<lcore_place> find_lcores(const parsed_options& options) {
   return places;
 }
 
-std::vector<std::string> arguments_of(int argc, char** argv) {
-  return argc > 1 ? std::vector<std::string>(argv + 1, argv + argc) : std::vector<std::string>{};
-}
-
-/// Every kind of shared object takes part in recovery; before the group is entered, for entering may recover.
-bool register_kinds() {
+/// What this process can repair and where it gets memory that it cannot open: before the group is entered.
+group_options prepared(const group_options& options) {
   detail::register_ring_kind();
   detail::register_pool_kind();
-  return true;
+  nic::register_port_kind();
+  ipc::fetch_memory_from_members();
+  return options;
+}
+
+/// The ports of the command line.  Members that attach find them in the port table.
+void make_ports(group& g, const parsed_options& options) {
+  if (!g.is_primary()) return;
+  for (const std::string& text : options.vdevs) {
+    const port made = create_vdev(g, text);
+    log_fmt(log_level::info, "EAL", "Port {}: {}", static_cast<unsigned>(made.id()), text);
+  }
+}
+
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  return argc > 1 ? std::vector<std::string>(argv + 1, argv + argc) : std::vector<std::string>{};
 }
 
 }  // namespace
@@ -115,9 +130,10 @@ struct eal::impl {
         options{read_options(arguments, program)},
         places{find_lcores(options)},
         main{options.main_lcore.value_or(places.front().id)},
-        members{options.group},
+        members{prepared(options.group)},
         main_lcore_thread{members, place_of(main)},
-        around{members, options} {
+        around{members, main_lcore_thread.usable(), places} {
+    make_ports(members, options);
     for (const lcore_place& place : places) {
       ids.push_back(lcore{static_cast<std::uint16_t>(place.id)});
       if (place.id == main) continue;
@@ -166,7 +182,6 @@ struct eal::impl {
   const parsed_options options;
   const std::vector<lcore_place> places;
   const unsigned main;
-  const bool kinds_registered = register_kinds();
   group members;
   main_thread main_lcore_thread;
   services around;
@@ -203,6 +218,12 @@ std::span<const std::string> eal::args() const noexcept {
 }
 const std::string& eal::program() const noexcept {
   return impl_->program;
+}
+event_loop& eal::events() const noexcept {
+  return impl_->around.events();
+}
+ipc::endpoint& eal::messages() const noexcept {
+  return impl_->around.messages();
 }
 group& eal::as_group() const noexcept {
   return impl_->members;

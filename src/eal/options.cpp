@@ -115,7 +115,7 @@ std::vector<option> option_table(parsed_options& to) {
        .set = [&](auto v) { to.main_lcore = static_cast<unsigned>(parse_number(v, 0, max_lcores - 1)); }},
       {.short_name = 'n',
        .value_name = "COUNT",
-       .help = "memory channels; spreads objects of pools over them",
+       .help = "memory channels; kept in the group's config, the same in all members",
        .set = [&](auto v) { g.memory_channels = static_cast<std::uint32_t>(parse_number(v, 1, 32)); }},
       {.short_name = 'm',
        .value_name = "MB",

@@ -1,23 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What runs beside the lcores of a member: messages, the event thread, recovery, and the ports of the command line.
-// Started once the group is entered and the main lcore has its lease; ended in the reverse order.
+// What runs beside the lcores of a member: messages, the event thread, and recovery.  Started once the group is entered
+// and the main lcore has its lease; ended in the reverse order.
 #pragma once
 
+#include <sched.h>
+#include <mpnet/event.hpp>
 #include <mpnet/group.hpp>
+#include <mpnet/ipc.hpp>
+
+#include <functional>
+#include <span>
 
 #include "eal/options.hpp"
+#include "eal/watch.hpp"
 
 namespace mpnet::eal_detail {
 
 class services {
  public:
-  services(group& g, const parsed_options& options);
-  ~services();
+  /// `usable` are the processors that the process may use; the threads keep off those of `lcores` where any is left.
+  services(group& g, const cpu_set_t& usable, std::span<const lcore_place> lcores);
   services(const services&) = delete;
   services& operator=(const services&) = delete;
 
+  [[nodiscard]] event_loop& events() noexcept { return events_; }
+  [[nodiscard]] ipc::endpoint& messages() noexcept { return messages_; }
+
  private:
-  group& group_;
+  std::function<void()> keep_off_lcores_;
+  event_loop events_;
+  watch watch_;
+  ipc::endpoint messages_;
 };
 
 }  // namespace mpnet::eal_detail

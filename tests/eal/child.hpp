@@ -39,10 +39,11 @@ class child {
     close(in[0]);
     out_ = out[0];
     in_ = in[1];
+    reaped_ = failed != 0;
     if (failed != 0) throw std::runtime_error{"spawn " + arguments[0]};
   }
   ~child() {
-    if (pid_ > 0) {
+    if (!reaped_) {
       ::kill(pid_, SIGKILL);
       waitpid(pid_, nullptr, 0);
     }
@@ -73,7 +74,7 @@ class child {
     }
     int status = 0;
     waitpid(pid_, &status, 0);
-    pid_ = -1;
+    reaped_ = true;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 
@@ -92,6 +93,7 @@ class child {
   static constexpr std::uint64_t deadline_ms = 60'000;
   std::uint64_t begin_ = mpnet::detail::monotonic_ns();
   pid_t pid_ = -1;
+  bool reaped_ = false;
   int out_ = -1;
   int in_ = -1;
   std::string output_;

@@ -21,6 +21,12 @@ std::string place() {
          " named " + name;
 }
 
+void wait_for_end_of_input() {
+  char c = 0;
+  while (read(STDIN_FILENO, &c, 1) > 0) {
+  }
+}
+
 void run(mpnet::eal& eal, const std::string& command) {
   say(eal.is_primary() ? "primary" : "secondary");
   if (command == "places") {
@@ -30,10 +36,12 @@ void run(mpnet::eal& eal, const std::string& command) {
       eal.wait(id);
     }
   } else if (command == "hold") {  // until its input ends
+    mpnet::ipc::register_handler("greet", [](mpnet::ipc::message& m, mpnet::ipc::reply_token& reply) {
+      reply.send(mpnet::ipc::bytes_of(std::string{m.text()} + " yourself"));
+    });
     say("ready");
-    char c = 0;
-    while (read(STDIN_FILENO, &c, 1) > 0) {
-    }
+    wait_for_end_of_input();
+    mpnet::ipc::unregister_handler("greet");
   } else if (command == "until-signal") {  // a sleeping worker and a sleeping main thread
     const mpnet::stop_on_signals handlers;
     eal.launch_all([] {
@@ -44,6 +52,19 @@ void run(mpnet::eal& eal, const std::string& command) {
     mpnet::wait_for_stop();
     eal.wait_all();
     say("stopped");
+  } else if (command == "events") {  // tells what happens in the group until its input ends
+    for (const auto kind : {mpnet::group_event_kind::process_joined, mpnet::group_event_kind::process_left,
+                            mpnet::group_event_kind::process_died, mpnet::group_event_kind::role_changed,
+                            mpnet::group_event_kind::recovery_done})
+      eal.events().subscribe(kind, [](const mpnet::group_event& e) { say("event: " + e.text); });
+    say("ready");
+    wait_for_end_of_input();
+  } else if (command == "ports") {
+    for (const mpnet::port_info& p : mpnet::list_ports(eal)) say("port " + p.name + " " + p.arguments);
+  } else if (command == "message") {
+    const auto answer = eal.messages().call({.name = "greet", .data = mpnet::ipc::bytes_of("hello"), .fds = {}},
+                                            mpnet::ipc::destination::primary(), std::chrono::seconds{30});
+    say("answer: " + std::string{answer.text()});
   } else if (command == "no-worker") {
     eal.launch(eal.next_lcore(mpnet::lcore{511}), [] {});
   } else if (!command.empty()) {

@@ -4,6 +4,8 @@
 #include <mpnet/args.hpp>
 #include <mpnet/lcore.hpp>
 
+#include <memory>
+
 #include <catch2/catch.hpp>
 
 #include "child.hpp"
@@ -173,4 +175,77 @@ TEST_CASE("without stop_on_signals the library leaves signals as they are", "[ea
   std::string text;  // and the next start finds lcores and files free again
   CHECK(run(probe(prefix, "0-1", {"--log-level=error"}), text) == 0);
   CHECK(text == "primary\n");
+}
+
+TEST_CASE("ports of the command line are made by the primary and found by members that name none", "[eal]") {
+  const std::string prefix = unique_prefix();
+  child primary{probe(prefix, "0", {"--vdev=net_null0,size=64", "--vdev", "net_null1", "--", "hold"})};
+  REQUIRE(primary.read_until("ready\n"));
+  const char* ports = "secondary\nport net_null0 size=64\nport net_null1 \n";
+  std::string text;
+  CHECK(run(probe(prefix, "1", {"--proc-type=secondary", "--log-level=error", "--", "ports"}), text) == 0);
+  CHECK(text == ports);
+  CHECK(run(probe(prefix, "1",
+                  {"--proc-type=auto", "--vdev=net_null0,size=64", "--vdev=net_null1", "--log-level=error", "--",
+                   "ports"}),
+            text) == 0);  // the same command for all
+  CHECK(text == ports);
+  CHECK(run(probe(prefix, "1", {"--proc-type=auto", "--vdev=net_null0,size=65", "--", "ports"}), text) == 1);
+  CHECK_THAT(text, Catch::Contains("differ from the group's 'vdev=net_null0,size=64 vdev=net_null1'; leave them out"));
+  primary.close_input();
+  CHECK(primary.wait() == 0);
+}
+
+TEST_CASE("a device that cannot be made ends the start and leaves nothing behind", "[eal]") {
+  const std::string prefix = unique_prefix();
+  std::string text;
+  CHECK(run(probe(prefix, "0-1", {"--vdev=net_unheard_of0"}), text) == 1);
+  CHECK_THAT(text, Catch::Contains("net_unheard_of0"));
+  CHECK(run(probe(prefix, "0-1", {"--log-level=error", "--", "ports"}), text) == 0);
+  CHECK(text == "primary\n");
+}
+
+TEST_CASE("members of a started group answer messages", "[eal]") {
+  const std::string prefix = unique_prefix();
+  child primary{probe(prefix, "0", {"--", "hold"})};
+  REQUIRE(primary.read_until("ready\n"));
+  std::string text;
+  CHECK(run(probe(prefix, "1", {"--proc-type=secondary", "--log-level=error", "--", "message"}), text) == 0);
+  CHECK(text == "secondary\nanswer: hello yourself\n");
+  primary.close_input();
+  CHECK(primary.wait() == 0);
+}
+
+TEST_CASE("subscribers hear of joins, deaths, recoveries and a vacant and a taken role", "[eal][crash]") {
+  const std::string prefix = unique_prefix();
+  auto primary = std::make_unique<child>(probe(prefix, "0", {"--", "hold"}));
+  REQUIRE(primary->read_until("ready\n"));
+  child listener{probe(prefix, "1", {"--proc-type=secondary", "--", "events"})};
+  REQUIRE(listener.read_until("ready\n"));
+
+  auto visitor = std::make_unique<child>(probe(prefix, "2-3", {"--proc-type=secondary", "--", "hold"}));
+  REQUIRE(listener.read_until(fmt::format("event: process {} ('", visitor->pid())));
+  visitor->signal(SIGKILL);
+  CHECK(visitor->wait() == 128 + SIGKILL);
+  REQUIRE(listener.read_until(fmt::format("event: process {} is recovered: ", visitor->pid())));
+  CHECK_THAT(listener.output(), Catch::Contains("') joined\n") && Catch::Contains("died\n"));
+
+  visitor = std::make_unique<child>(probe(prefix, "2-3", {"--proc-type=secondary", "--", "hold"}));
+  REQUIRE(visitor->read_until("ready\n"));
+  REQUIRE(listener.read_until(fmt::format("event: process {} ('", visitor->pid())));
+  visitor->close_input();
+  CHECK(visitor->wait() == 0);
+  REQUIRE(listener.read_until(fmt::format("event: process {} left\n", visitor->pid())));
+
+  primary->signal(SIGKILL);
+  CHECK(primary->wait() == 128 + SIGKILL);
+  REQUIRE(listener.read_until("event: nobody holds the primary role\n"));
+  primary = std::make_unique<child>(probe(prefix, "0", {"--", "hold"}));
+  REQUIRE(primary->read_until("primary\nready\n"));
+  REQUIRE(listener.read_until("is the primary now\n"));
+
+  listener.close_input();
+  CHECK(listener.wait() == 0);
+  primary->close_input();
+  CHECK(primary->wait() == 0);
 }
