@@ -13,6 +13,7 @@
 #include "mem/local_state.hpp"
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
+#include "mem/nudge.hpp"
 #include "mem/zone.hpp"
 
 namespace mpnet::mem {
@@ -207,6 +208,7 @@ void leave(group& g) {
   free_slot(g, local.slot);
   local.locks->unlock(lock_file::first_slot + static_cast<off_t>(local.slot));
   local.locks->unlock(lock_file::conductor);
+  nudge_members(c, local.runtime_dir, local.slot);
 }
 
 }  // namespace mpnet::mem

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "mem/local_state.hpp"
+#include "mem/nudge.hpp"
 
 namespace mpnet::mem {
 namespace {
@@ -87,6 +88,7 @@ void declare_dead(group& g) {
     detail::alive_word(l).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release);  // [R-lease] pairs with [A-lease]
   }
   g.local().locks->unlock_all();
+  nudge_members(g.control(), g.local().runtime_dir, g.local().slot);
 }
 
 void on_fatal(int number, siginfo_t* info, void* context) {

@@ -22,6 +22,7 @@
 #include "mem/local_state.hpp"
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
+#include "mem/nudge.hpp"
 #include "mem/runtime_dir.hpp"
 
 namespace mpnet {
@@ -342,6 +343,7 @@ group::group(const group_options& options) : local_(std::make_unique<local_state
     throw;
   }
   mem::recover_dead(*this);  // as the newest survivor
+  mem::nudge_members(*control_, local_->runtime_dir, local_->slot);
 }
 
 group::~group() {

@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "mem/conductor.hpp"
 #include "mem/local_state.hpp"
 #include "mem/membership.hpp"
 
@@ -78,7 +79,8 @@ lease& take_lease(group& g, lcore id) {
   }
   release_lease();  // one without an lcore id
   lease& l = lease_table[index];
-  if (!try_take(l)) {
+  if (!try_take(l)) mem::recover_dead(g);  // its owner may be dead, and nobody noticed yet
+  if (this_lease == nullptr && !try_take(l)) {
     throw error{errc::busy,
                 fmt::format("lcore {}: held by {}; choose another lcore id (-l, --lcores), or end that process", index,
                             mem::describe_slot(g.control(), l.slot.load(std::memory_order_relaxed)))};
