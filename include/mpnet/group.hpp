@@ -69,11 +69,18 @@ class group {
 
   [[nodiscard]] memory_stats memory(socket_id socket = any_socket) const;
 
+  /// What the destructor does; for forked members, which end with _exit().  Control.
+  void leave() noexcept;
+  /// In a child made by fork(): enters the same group again, as a member of its own.  For fork_member().
+  void enter_again_after_fork(std::string_view name);
+
   /// For the library's own layers.
   [[nodiscard]] mem::control& control() const noexcept { return *control_; }
   [[nodiscard]] mem::local_state& local() const noexcept { return *local_; }
 
  private:
+  void enter(const group_options& options);
+
   std::uintptr_t base_ = 0;
   mem::control* control_ = nullptr;
   std::unique_ptr<mem::local_state> local_;

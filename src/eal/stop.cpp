@@ -154,6 +154,13 @@ void forget_thread() noexcept {
   }
 }
 
+void new_stop_state_in_child() noexcept {
+  const int fd = stop_event.exchange(-1, std::memory_order_seq_cst);
+  if (fd >= 0) close(fd);
+  for (auto& entry : lcore_tids) entry.store(0, std::memory_order_relaxed);  // relaxed: the child has one thread
+  stop_flag.store(0, std::memory_order_seq_cst);
+}
+
 void clear_stop() noexcept {
   stop_flag.store(0, std::memory_order_seq_cst);
   const int fd = stop_event.load(std::memory_order_seq_cst);

@@ -8,6 +8,9 @@ namespace mpnet::eal_detail {
 void interrupt_thread_on_stop() noexcept;
 void forget_thread() noexcept;
 
+/// In the child of a fork: no stop was asked for, the eventfd is not the parent's, and its threads are not ours.
+void new_stop_state_in_child() noexcept;
+
 /// Takes a request back, for the next eal of this process.
 void clear_stop() noexcept;
 

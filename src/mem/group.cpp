@@ -327,12 +327,15 @@ void check_usable(const group& g) {
 group::group(const group_options& options) : local_(std::make_unique<local_state>()) {
   group* expected = nullptr;
   if (!the_group.compare_exchange_strong(expected, this, std::memory_order_acq_rel)) {
-    throw error{errc::busy,
-                fmt::format("enter group '{}': this process is in group '{}'; a process is in one group at a time",
-                            options.file_prefix, expected->file_prefix())};
+    throw error{errc::busy, fmt::format("enter group '{}': this process is in group '{}'; a process is in one group at a time",
+                                        options.file_prefix, expected->file_prefix())};
   }
   static const int once = ::pthread_atfork(nullptr, nullptr, after_fork_in_child);
   (void)once;
+  enter(options);
+}
+
+void group::enter(const group_options& options) {
   try {
     mem::entry{*this, base_, control_, options}.run();
     mem::install_fault_handlers(*this);
@@ -346,19 +349,33 @@ group::group(const group_options& options) : local_(std::make_unique<local_state
   mem::nudge_members(*control_, local_->runtime_dir, local_->slot);
 }
 
-group::~group() {
-  if (local_->forked.load(std::memory_order_relaxed)) return;  // relaxed: see check_usable
+void group::enter_again_after_fork(std::string_view name) {
+  const group_options options{.file_prefix = local_->prefix, .type = process_type::secondary};
+  local_ = std::make_unique<local_state>();  // the copy of the parent's half closes its descriptors and holds no lock
+  the_group.store(this, std::memory_order_release);
+  enter(options);
+  if (name.empty()) return;
+  mem::process_slot& s = control_->slots[local_->slot];
+  std::memset(s.command, 0, sizeof s.command);
+  std::memcpy(s.command, name.data(), std::min(name.size(), sizeof s.command - 1));
+}
+
+group::~group() { leave(); }
+
+void group::leave() noexcept {
+  if (local_->forked.load(std::memory_order_relaxed) || control_ == nullptr) return;  // relaxed: see check_usable
   mem::remove_fault_handlers();
   try {
     mem::leave(*this);
+    // Only now do the locks go, with the last descriptor of the lock file.
+    if (local_->locks->try_lock(mem::lock_file::initialise) && !anyone_lives(*local_->locks)) {
+      mem::remove_stale_files(local_->shared_dir, local_->runtime_dir, local_->prefix);
+      mem::remove_group_dirs(local_->shared_dir, local_->runtime_dir);
+    }
   } catch (const error& e) {
     log(log_level::warning, "EAL", fmt::format("leave group '{}': {}", local_->prefix, e.what()));
   }
-  // Only now do the locks go, with the last descriptor of the lock file.
-  if (local_->locks->try_lock(mem::lock_file::initialise) && !anyone_lives(*local_->locks)) {
-    mem::remove_stale_files(local_->shared_dir, local_->runtime_dir, local_->prefix);
-    mem::remove_group_dirs(local_->shared_dir, local_->runtime_dir);
-  }
+  control_ = nullptr;
   detail::lease_table = nullptr;
   detail::process_tag = 0;
   the_group.store(nullptr, std::memory_order_release);
