@@ -18,7 +18,10 @@ struct options {
 options parse(std::span<const std::string> arguments) {
   options o;
   mpnet::parse_args(arguments,
-                    {{.short_name = 'n', .value_name = "ID", .help = "which client this is, from 0", .required = true,
+                    {{.short_name = 'n',
+                      .value_name = "ID",
+                      .help = "which client this is, from 0",
+                      .required = true,
                       .set = [&](std::string_view text) { o.id = static_cast<unsigned>(mpnet::parse_number(text)); }},
                      {.long_name = "busy", .help = "spin when nothing arrives", .set = [&](auto) { o.busy = true; }}});
   return o;
@@ -26,7 +29,8 @@ options parse(std::span<const std::string> arguments) {
 
 settings& served(mpnet::group& g, unsigned id) {
   auto* shared = mpnet::find_settings<settings>(g, settings_name);
-  if (shared == nullptr) throw mpnet::error{mpnet::errc::not_found, "there is no server in this group; start mp_server first"};
+  if (shared == nullptr)
+    throw mpnet::error{mpnet::errc::not_found, "there is no server in this group; start mp_server first"};
   if (id >= shared->client_count) {
     throw mpnet::error{mpnet::errc::usage, "-n " + std::to_string(id) + ": the server has clients 0 to " +
                                                std::to_string(shared->client_count - 1)};
@@ -61,7 +65,8 @@ class outlet {
   std::size_t used_ = 0;
 };
 
-void forward(packet_ring in, std::span<outlet> outlets, std::span<outlet* const> out_of, client_counts& counts, bool busy) {
+void forward(packet_ring in, std::span<outlet> outlets, std::span<outlet* const> out_of, client_counts& counts,
+             bool busy) {
   std::array<mpnet::mbuf*, 32> burst;
   while (!mpnet::stop_requested()) {
     const std::size_t n = in.dequeue_burst(burst);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The server receives from all ports and deals the packets out to its clients, one after the other.  It may be killed
 // and started again: clients live on.  Follows DPDK's sample mp_server.
+#include <unistd.h>
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <unistd.h>
 #include <vector>
 
 #include "shared.hpp"
@@ -18,14 +18,19 @@ struct options {
 
 options parse(std::span<const std::string> arguments) {
   options o;
-  mpnet::parse_args(
-      arguments,
-      {{.short_name = 'p', .value_name = "PORTMASK", .help = "ports to serve", .required = true,
-        .set = [&](std::string_view text) { o.port_mask = mpnet::parse_mask(text); }},
-       {.short_name = 'n', .value_name = "CLIENTS", .help = "number of clients", .required = true,
-        .set = [&](std::string_view text) {
-          o.client_count = static_cast<std::uint32_t>(mpnet::parse_number(text, 1, max_clients));
-        }}});
+  mpnet::parse_args(arguments, {{.short_name = 'p',
+                                 .value_name = "PORTMASK",
+                                 .help = "ports to serve",
+                                 .required = true,
+                                 .set = [&](std::string_view text) { o.port_mask = mpnet::parse_mask(text); }},
+                                {.short_name = 'n',
+                                 .value_name = "CLIENTS",
+                                 .help = "number of clients",
+                                 .required = true,
+                                 .set = [&](std::string_view text) {
+                                   o.client_count =
+                                       static_cast<std::uint32_t>(mpnet::parse_number(text, 1, max_clients));
+                                 }}});
   return o;
 }
 
@@ -99,11 +104,13 @@ int main(int argc, char** argv) {
   return mpnet::run_main([&] {
     mpnet::eal eal{argc, argv};
     const options o = parse(eal.args());
-    if (!eal.is_primary()) throw mpnet::error{mpnet::errc::usage, "the server must be the primary: --proc-type=primary"};
+    if (!eal.is_primary())
+      throw mpnet::error{mpnet::errc::usage, "the server must be the primary: --proc-type=primary"};
     const auto ports = mpnet::paired_ports_of_mask(eal, o.port_mask);
     settings& shared = share(eal, o);
 
-    (void)mpnet::mbuf_pool::create_or_attach(eal, pool_name, {.mbuf_count = 4096 * ports.size() + 512 * o.client_count});
+    (void)mpnet::mbuf_pool::create_or_attach(eal, pool_name,
+                                             {.mbuf_count = 4096 * ports.size() + 512 * o.client_count});
     dealer clients{eal, shared};
     std::vector<mpnet::queue_claim> claims;
     mpnet::idle_strategy idle;

@@ -20,8 +20,8 @@ struct count {
 };
 
 struct alignas(64) client_counts {
-  count dealt;    // server: w; put into the client's ring
-  count refused;  // server: w; the ring was full
+  count dealt;                 // server: w; put into the client's ring
+  count refused;               // server: w; the ring was full
   alignas(64) count received;  // client: w
   count sent[mpnet::max_ports];
   count dropped[mpnet::max_ports];
@@ -36,4 +36,6 @@ struct settings {
 };
 
 using packet_ring = mpnet::ring<mpnet::mbuf*>;
-inline std::string ring_name(unsigned client) { return "MP_CLIENT_" + std::to_string(client); }
+inline std::string ring_name(unsigned client) {
+  return "MP_CLIENT_" + std::to_string(client);
+}

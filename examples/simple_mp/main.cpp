@@ -81,6 +81,7 @@ int main(int argc, char** argv) {
       return 0;
     });
     constexpr const char* commands[] = {"send ", "quit", "help"};
-    read_lines("simple_mp > ", commands, [&](const std::string& line) { return command(line, out, pool); });
+    line_reader::read_lines("simple_mp > ", commands,
+                            [&](const std::string& line) { return command(line, out, pool); });
   });
 }

@@ -37,6 +37,23 @@ if [ "$kind" = shared ]; then
   ldd "$work/consumer/consumer" | grep -q libmpnet.so || { echo "the consumer does not use the shared library"; exit 1; }
   exit 0
 fi
+echo "--- the program of the README"
+awk '/^```cpp/ { on = 1; next } /^```/ { on = 0 } on' "$source/README.md" >"$work/hall.cpp"
+# shellcheck disable=SC2046,SC2086  # the words that pkg-config prints are arguments
+"$cxx" -std=c++20 "$work/hall.cpp" -o "$work/hall" $(pkg-config --cflags --libs $how mpnet)
+options="-n 4 --no-huge -m 64 --file-prefix readme-$$"
+# shellcheck disable=SC2086  # a list of words
+"$work/hall" --lcores 0@0 --proc-type=primary $options >"$work/hall.log" 2>&1 &
+hall=$!
+tries=0
+# shellcheck disable=SC2086  # a list of words
+until "$work/hall" --lcores 1@0 --proc-type=secondary $options >/dev/null 2>&1 && grep -q hello "$work/hall.log"; do
+  tries=$((tries + 1))
+  [ $tries -lt 50 ] || { kill -KILL $hall; cat "$work/hall.log"; echo "the README's program does not greet"; exit 1; }
+  sleep 0.1
+done
+kill -KILL $hall
+
 for application in "$source"/examples/*/CMakeLists.txt; do
   [ -e "$application" ] || continue
   folder=$(dirname "$application")
