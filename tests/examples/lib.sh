@@ -20,7 +20,7 @@ finish() {
     tail -n 40 "$work"/*.log 2>/dev/null
     [ $rc != 0 ] || rc=1
   fi
-  rm -rf "$work"
+  rm -rf "$work" "/run/mpnet/$prefix"
   exit $rc
 }
 trap finish EXIT
@@ -67,10 +67,10 @@ refuses() {
   fi
 }
 
-# nothing_left: no file of this group in any place that mpnet uses.
+# nothing_left: no file of this group in any place that mpnet uses, but its lock file, which is never removed.
 nothing_left() {
   local left
   left=$(find /run/mpnet /dev/shm /dev/hugepages "${XDG_RUNTIME_DIR:-/nonexistent}" "/tmp/mpnet-$(id -u)" \
-    -name "*$prefix*" 2>/dev/null)
+    -path "*$prefix*" ! -type d ! -name lock 2>/dev/null)
   [ -z "$left" ] || { echo "left behind: $left"; return 1; }
 }
