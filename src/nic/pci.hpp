@@ -38,7 +38,7 @@ struct pci_device {
 
 /// -a and -b of the primary: with an allow list only its devices, else all but the block list's.
 struct pci_filter {
-  std::vector<pci_address> allow, block;
+  std::vector<pci_address> allow{}, block{};
   bool none = false;  // --no-pci
   [[nodiscard]] bool permits(const pci_address& a) const noexcept;
 };

@@ -79,13 +79,13 @@ class soft_82576 final : public nic::igb::bar_hook {
 /// A frame for tests.
 struct frame_spec {
   bool ipv6 = false;
-  std::uint8_t protocol = 17;                     // 6 TCP, 17 UDP, 0: none of ours
-  std::vector<std::uint8_t> source, destination;  // addresses; empty: some
+  std::uint8_t protocol = 17;                         // 6 TCP, 17 UDP, 0: none of ours
+  std::vector<std::uint8_t> source{}, destination{};  // addresses; empty: some
   std::uint16_t source_port = 1000, destination_port = 2000;
   std::size_t payload_bytes = 18;
-  std::optional<std::uint16_t> vlan;
+  std::optional<std::uint16_t> vlan{};
   bool good_checksums = true;
-  std::optional<std::uint8_t> seed;
+  std::optional<std::uint8_t> seed{};
 };
 [[nodiscard]] packet make_frame(const frame_spec& spec);
 

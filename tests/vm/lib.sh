@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Sourced by scenarios, in the guest.  Ports 0 and 1 are user space's, 2 and 3 the kernel's, in namespaces left and right.
+set -u
+PATH=$MPNET_BUILD/examples:$MPNET_BUILD/tools:$MPNET_BUILD/bench:$PATH
+
+fail() { echo "failed: $*"; exit 1; }
+skip() { echo "$*"; exit 77; }
+say() { echo "$*"; echo "$*" >>/tmp/say; }
+
+# The igb functions in the order in which QEMU was given them: the bus number grows with the root port.
+igb_addresses() { grep -l 0x10c9 /sys/bus/pci/devices/*/device | xargs -n 1 dirname | xargs -n 1 basename | sort; }
+mapfile -t pci < <(igb_addresses)
+
+driver_of() { basename "$(readlink "/sys/bus/pci/devices/$1/driver" 2>/dev/null)"; }
+bind_to() { # ADDRESS DRIVER ('' for none)
+  [ "$(driver_of "$1")" = "$2" ] && return 0
+  [ ! -e "/sys/bus/pci/devices/$1/driver" ] || echo "$1" >"/sys/bus/pci/devices/$1/driver/unbind"
+  echo "$2" >"/sys/bus/pci/devices/$1/driver_override"
+  [ -z "$2" ] || echo "$1" >/sys/bus/pci/drivers_probe
+  [ "$(driver_of "$1")" = "$2" ]
+}
+
+wait_for() { # SECONDS COMMAND...: until it succeeds
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $end ] || return 1
+    read -rt 0.2 <> <(:) || :
+  done
+}
+
+pids=()
+start() { # NAME COMMAND...: in the background; its output in /tmp/NAME.out
+  local name=$1
+  shift
+  "$@" >"/tmp/$name.out" 2>&1 </dev/null &
+  pids+=($!)
+  echo $! >>/tmp/started
+  eval "pid_$name=$!"
+}
+said() { grep -q "$2" "/tmp/$1.out"; } # NAME TEXT
+end_all() {
+  local p
+  for p in "${pids[@]}"; do kill -INT "$p" 2>/dev/null; done
+  for p in "${pids[@]}"; do wait "$p" 2>/dev/null; done
+  pids=()
+}
+show() { for f in "$@"; do echo "== $f"; cat "/tmp/$f.out"; done; }
+
+monitor() { echo "$*" >/dev/ttyS1; }
+stty -F /dev/ttyS1 raw -echo 2>/dev/null
+
+net_of() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1; }
+
+# Kernel peers in namespaces of their own, user space's ports on vfio-pci.
+set_up_ports() {
+  local i ns dev
+  for i in 0 1; do bind_to "${pci[$i]}" vfio-pci || fail "port $i cannot be bound to vfio-pci"; done
+  for i in 2 3; do
+    ns=$([ $i = 2 ] && echo left || echo right)
+    ip netns list | grep -q "^$ns" && continue
+    bind_to "${pci[$i]}" igb || fail "port $i cannot be bound to igb"
+    wait_for 5 test -n "$(net_of "${pci[$i]}")" || fail "port $i has no interface"
+    dev=$(net_of "${pci[$i]}")
+    ip netns add $ns
+    ip link set "$dev" netns $ns name eth
+    ip -n $ns link set lo up
+    ip -n $ns addr add "10.9.0.$((i - 1))/24" dev eth
+    ip -n $ns addr add "fd09::$((i - 1))/64" dev eth nodad
+    ip -n $ns link set eth up
+  done
+  wait_for 10 carrier left && wait_for 10 carrier right || fail "the kernel's ports have no link"
+}
+carrier() { ip -n "$1" link show eth | grep -q LOWER_UP; }
+in_left() { ip netns exec left "$@"; }
+in_right() { ip netns exec right "$@"; }
