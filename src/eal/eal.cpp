@@ -25,6 +25,7 @@
 #include "eal/worker.hpp"
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
+#include "nic/pci_probe.hpp"
 #include "nic/port_table.hpp"
 #include "ring/ring_repair.hpp"
 
@@ -111,7 +112,11 @@ group_options prepared(const group_options& options) {
 
 /// The ports of the command line.  Members that attach find them in the port table.
 void make_ports(group& g, const parsed_options& options) {
-  if (!g.is_primary()) return;
+  if (!g.is_primary()) {
+    nic::join_pci(g);
+    return;
+  }
+  if (!options.no_pci) nic::probe_pci(g, options.allowed, options.blocked);
   for (const std::string& text : options.vdevs) {
     const port made = create_vdev(g, text);
     log_fmt(log_level::info, "EAL", "Port {}: {}", static_cast<unsigned>(made.id()), text);

@@ -127,21 +127,34 @@ bool igb_device::scattered() const noexcept {
   return frame_bytes() - 4 > buffer_bytes_ || (shared_.rx_offloads & rx_offload::scatter) != 0;
 }
 
-void igb_device::configure(const port_config& config) {
-  const mbuf_pool pool = mbuf_pool::attach(group_, shared_.pool);
+namespace {
+/// What the device may write into one buffer: whole KiB behind the headroom, §8.10.2.
+std::uint16_t buffer_bytes_of(const mbuf_pool& pool) {
   const std::size_t room = pool.data_room_bytes() < mbuf_headroom ? 0 : pool.data_room_bytes() - mbuf_headroom;
-  buffer_bytes_ = static_cast<std::uint16_t>(std::min<std::size_t>(room & ~std::size_t{1023}, 16384));
-  if (buffer_bytes_ == 0) {
-    throw error{
-        errc::invalid_argument,
-        fmt::format("configure {}: the pool '{}' has room for {} bytes behind the headroom, but the device needs "
-                    "1024; make the pool with bigger buffers",
-                    shared_.name, shared_.pool, room)};
+  return static_cast<std::uint16_t>(std::min<std::size_t>(room & ~std::size_t{1023}, 16384));
+}
+}  // namespace
+
+void igb_device::configure(const port_config& config) {
+  constexpr std::uint16_t default_descriptors = 512;
+  if (shared_.rx_queues > 0) {
+    const mbuf_pool pool = mbuf_pool::attach(group_, shared_.rx[0].pool);
+    buffer_bytes_ = buffer_bytes_of(pool);
+    if (buffer_bytes_ == 0) {
+      throw error{
+          errc::invalid_argument,
+          fmt::format("configure {}: buffers of the pool '{}' have {} bytes, but the device needs 1024 behind a "
+                      "headroom of {}; make the pool with bigger ones",
+                      shared_.name, shared_.rx[0].pool, pool.data_room_bytes(), mbuf_headroom)};
+    }
   }
-  for (const std::uint16_t n : {shared_.rx[0].descriptors, shared_.tx[0].descriptors}) {
-    if (!std::has_single_bit(n)) {
-      throw error{errc::invalid_argument, fmt::format("configure {}: {} descriptors are not a power of two; take {}",
-                                                      shared_.name, n, std::bit_ceil(n))};
+  for (auto* side : {shared_.rx, shared_.tx}) {
+    for (unsigned q = 0; q < max_queues; ++q) {
+      if (side[q].descriptors == 0) side[q].descriptors = default_descriptors;
+      if (std::has_single_bit(side[q].descriptors)) continue;
+      throw error{errc::invalid_argument,
+                  fmt::format("configure {}: {} descriptors are not a power of two; take {}", shared_.name,
+                              side[q].descriptors, std::bit_ceil(side[q].descriptors))};
     }
   }
   allocate_rings();
@@ -244,9 +257,13 @@ queue_entry igb_device::bind_rx(std::uint16_t queue) {
                                              "running; restart the group",
                                              queue, shared_.name)};
   }
-  const mbuf_pool pool = mbuf_pool::attach(group_, shared_.pool);
-  buffer_bytes_ = static_cast<std::uint16_t>(
-      std::min<std::size_t>((pool.data_room_bytes() - mbuf_headroom) & ~std::size_t{1023}, 16384));
+  const mbuf_pool pool = mbuf_pool::attach(group_, shared_.rx[queue].pool);
+  buffer_bytes_ = buffer_bytes_of(pool);
+  if (buffer_bytes_ == 0) {
+    throw error{errc::invalid_argument,
+                fmt::format("take rx queue {} of {}: the buffers of its pool '{}' are too small", queue, shared_.name,
+                            shared_.rx[queue].pool)};
+  }
   rx_context& c = rx_[queue];
   c = {.queue = &q,
        .doorbell = hw_.regs.doorbell(RDT[queue]),
