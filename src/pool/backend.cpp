@@ -8,6 +8,8 @@
 // are not yet, and carry the dead process's tag, so reclaim finds them.
 #include "pool/backend.hpp"
 
+#include "pool/slots.hpp"
+
 #include <mpnet/cycles.hpp>
 
 #include <algorithm>
@@ -28,10 +30,7 @@ struct claim {
 /// Says that chunk i holds objects.
 void mark(pool_header& pool, std::uint32_t i) noexcept {
   // [R-bitmap] release: who sees the bit sees the state stored before; pairs with [A-bitmap].
-  pool.bitmap[i / 64].fetch_or(1ULL << i % 64, std::memory_order_release);
-  auto& hint = pool.full_hint;
-  // Relaxed: any value is right.
-  if (hint.load(std::memory_order_relaxed) != i / 64) hint.store(i / 64, std::memory_order_relaxed);
+  pool.bitmap[i / chunks_per_word].bits.fetch_or(1ULL << i % chunks_per_word, std::memory_order_release);
 }
 
 /// Says that chunk i is empty, after its state said so.  Another may have filled it meanwhile, and may have set the bit
@@ -39,15 +38,9 @@ void mark(pool_header& pool, std::uint32_t i) noexcept {
 /// state is seen here.
 void unmark(pool_header& pool, std::uint32_t i) noexcept {
   // [A-bitmap] acquire: a bit set before shows the state that was stored before it; pairs with [R-bitmap].
-  pool.bitmap[i / 64].fetch_and(~(1ULL << i % 64), std::memory_order_acq_rel);
+  pool.bitmap[i / chunks_per_word].bits.fetch_and(~(1ULL << i % chunks_per_word), std::memory_order_acq_rel);
   // Relaxed: ordered by the line above.
-  if (parse_chunk(chunk_at(pool, i).state.load(std::memory_order_relaxed)).count != 0) {
-    mark(pool, i);
-    return;
-  }
-  auto& hint = pool.empty_hint;
-  // Relaxed: any value is right.
-  if (hint.load(std::memory_order_relaxed) != i / 64) hint.store(i / 64, std::memory_order_relaxed);
+  if (parse_chunk(chunk_at(pool, i).state.load(std::memory_order_relaxed)).count != 0) mark(pool, i);
 }
 
 /// Undoes the claim that `word` shows if its owner is dead.
@@ -96,21 +89,11 @@ std::size_t take_from(const claim& me, std::uint32_t i, std::uint32_t count, voi
   pool_chunk& chunk = chunk_at(pool, i);
   const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, count));
   const std::uint32_t left = count - moved;
-  for (std::uint32_t k = 0; k < moved; ++k) {
-    // Relaxed: owned.
-    const std::uint32_t index = chunk.slots[left + k].load(std::memory_order_relaxed);
-    out[k] = object_at(pool, index);
-    tag_object(pool, index, me.tag);
-  }
+  read_slots(pool, chunk.slots + left, out, moved, me.tag);
   // [R-chunk] release: the tags are visible to whoever sees that the objects have left; and the slots may be written
   // again.  Pairs with [A-chunk].
   chunk.state.store(open_chunk(left), std::memory_order_release);
-  if (left == 0) {
-    unmark(pool, i);
-  } else if (pool.partial_hint.load(std::memory_order_relaxed) != i) {
-    // Relaxed, here and above: any value is right.
-    pool.partial_hint.store(i, std::memory_order_relaxed);
-  }
+  if (left == 0) unmark(pool, i);
   return moved;
 }
 
@@ -119,83 +102,105 @@ std::size_t add_to(const claim& me, std::uint32_t i, std::uint32_t count, void* 
   pool_header& pool = me.pool;
   pool_chunk& chunk = chunk_at(pool, i);
   const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, pool.chunk_capacity - count));
-  for (std::uint32_t k = 0; k < moved; ++k) {
-    // [R-slot] release: a scan that finds this value finds the tag of what lay here before; pairs with [A-slot].
-    chunk.slots[count + k].store(object_index(pool, objects[k]), std::memory_order_release);
-  }
+  write_slots(pool, chunk.slots + count, objects, moved);
   // [R-chunk] release: the slots are visible to the next owner; pairs with [A-chunk].
   chunk.state.store(open_chunk(count + moved), std::memory_order_release);
   if (count == 0) mark(pool, i);
-  if (count + moved < pool.chunk_capacity && pool.partial_hint.load(std::memory_order_relaxed) != i) {
-    // Relaxed, here and above: any value is right.
-    pool.partial_hint.store(i, std::memory_order_relaxed);
-  }
   return moved;
 }
 
-/// Claims a chunk that holds objects.  `busy` where there were some, all in claims of others.
-outcome claim_filled(const claim& me, std::size_t n, std::uint32_t& i, std::uint32_t& count) noexcept {
+/// Calls try_claim for the chunks whose bits, with `flip` applied, are set; from `word` on, which becomes where it was
+/// found.  `busy` where some were suitable but in claims of others.
+template <class Wanted>
+outcome search(const claim& me, std::uint64_t flip, std::uint32_t& word, std::uint32_t& i, std::uint32_t& count,
+               Wanted wanted) noexcept {
   pool_header& pool = me.pool;
-  const auto wanted = [](std::uint32_t inside) { return inside != 0; };
   bool busy = false;
-  if (n < pool.chunk_capacity) {  // Relaxed: a hint.
-    i = pool.partial_hint.load(std::memory_order_relaxed);
-    if (try_claim(me, i, count, wanted) == outcome::claimed) return outcome::claimed;
-  }
-  // Relaxed: a hint.
-  std::uint32_t word = pool.full_hint.load(std::memory_order_relaxed);
-  for (std::uint32_t seen = 0; seen < pool.bitmap_words; ++seen, word = word + 1 == pool.bitmap_words ? 0 : word + 1) {
+  std::uint32_t at = word < pool.bitmap_words ? word : 0;
+  for (std::uint32_t seen = 0; seen < pool.bitmap_words; ++seen, at = at + 1 == pool.bitmap_words ? 0 : at + 1) {
     // Relaxed: the claim's CAS acquires.
-    for (auto bits = pool.bitmap[word].load(std::memory_order_relaxed); bits != 0; bits &= bits - 1) {
-      i = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+    const std::uint64_t bits = (pool.bitmap[at].bits.load(std::memory_order_relaxed) ^ flip) & 0xffffffff;
+    for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+      i = at * chunks_per_word + static_cast<std::uint32_t>(std::countr_zero(left));
+      if (i >= pool.chunk_count) break;
       const outcome result = try_claim(me, i, count, wanted);
-      if (result == outcome::claimed) return result;
+      if (result == outcome::claimed) {
+        word = at;
+        return result;
+      }
       if (result == outcome::busy)
         busy = true;
-      else
+      else if (flip == 0)
         unmark(pool, i);
     }
   }
   return busy ? outcome::busy : outcome::unsuitable;
 }
 
-/// Claims a chunk that has room for objects, at best for `n`.
-outcome claim_with_room(const claim& me, std::size_t n, std::uint32_t& i, std::uint32_t& count) noexcept {
+/// Claims a chunk that holds objects.
+outcome claim_filled(const claim& me, chunk_hints& hints, std::uint32_t& i, std::uint32_t& count) noexcept {
+  const auto wanted = [](std::uint32_t inside) { return inside != 0; };
+  while (hints.filled_count != 0) {
+    i = hints.filled[--hints.filled_count % chunk_hints::depth];
+    if (try_claim(me, i, count, wanted) == outcome::claimed) return outcome::claimed;
+  }
+  return search(me, 0, hints.filled_word, i, count, wanted);
+}
+
+/// Claims a chunk that has room for objects, an empty one if there is any.
+outcome claim_with_room(const claim& me, chunk_hints& hints, std::uint32_t& i, std::uint32_t& count) noexcept {
   pool_header& pool = me.pool;
-  const auto has_room = [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; };
-  if (n < pool.chunk_capacity) {  // Relaxed: a hint.
-    i = pool.partial_hint.load(std::memory_order_relaxed);
-    if (try_claim(me, i, count, has_room) == outcome::claimed) return outcome::claimed;
+  const auto empty = [](std::uint32_t inside) { return inside == 0; };
+  while (hints.emptied_count != 0) {
+    i = hints.emptied[--hints.emptied_count % chunk_hints::depth];
+    if (try_claim(me, i, count, empty) == outcome::claimed) return outcome::claimed;
   }
-  // Relaxed: a hint.
-  std::uint32_t word = pool.empty_hint.load(std::memory_order_relaxed);
-  for (std::uint32_t seen = 0; seen < pool.bitmap_words; ++seen, word = word + 1 == pool.bitmap_words ? 0 : word + 1) {
-    // Relaxed: the claim's CAS acquires.
-    for (auto bits = ~pool.bitmap[word].load(std::memory_order_relaxed); bits != 0; bits &= bits - 1) {
-      i = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      if (i >= pool.chunk_count) break;
-      if (try_claim(me, i, count, [](std::uint32_t inside) { return inside == 0; }) == outcome::claimed) {
-        return outcome::claimed;
-      }
-    }
-  }
+  if (search(me, ~0ULL, hints.room_word, i, count, empty) == outcome::claimed) return outcome::claimed;
   for (i = 0; i < pool.chunk_count; ++i) {
-    if (try_claim(me, i, count, has_room) == outcome::claimed) return outcome::claimed;
+    if (try_claim(me, i, count, [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; }) ==
+        outcome::claimed) {
+      return outcome::claimed;
+    }
   }
   return outcome::busy;
 }
 
+/// Small gets and puts share one chunk, so that they do not leave many that are partly filled.
+template <class Wanted>
+bool claim_partial(const claim& me, std::size_t n, std::uint32_t& i, std::uint32_t& count, Wanted wanted) noexcept {
+  if (n >= me.pool.chunk_capacity) return false;
+  i = me.pool.partial_hint.load(std::memory_order_relaxed);  // relaxed: any value is right
+  return try_claim(me, i, count, wanted) == outcome::claimed;
+}
+
+void remember(std::uint32_t* ring, std::uint32_t& count, std::uint32_t i) noexcept {
+  // Beyond its depth the ring forgets the oldest; counted so that what is left is still there.
+  ring[count % chunk_hints::depth] = i;
+  count = count + 1 >= 2 * chunk_hints::depth ? chunk_hints::depth : count + 1;
+}
+
+void set_hint(std::atomic<std::uint32_t>& hint, std::uint32_t value) noexcept {
+  // Relaxed: any value is right.
+  if (hint.load(std::memory_order_relaxed) != value) hint.store(value, std::memory_order_relaxed);
+}
+
 /// Calls `step` until it has moved n objects, waiting a bounded time for claims of others.
 template <class Step>
-std::size_t move_all(pool_header& pool, std::size_t n, Step step) noexcept {
+std::size_t move_all(pool_header& pool, chunk_hints* own_hints, std::size_t n, Step step) noexcept {
   const lease* own = current_lease();
-  if (own == nullptr) return 0;
+  if (own == nullptr || n == 0) return 0;
   // Relaxed: changed only while nobody holds the lease.
   const claim me{pool, lease_index(*own), own->incarnation.load(std::memory_order_relaxed), process_tag};
+  chunk_hints shared{};
+  if (own_hints == nullptr) {  // Relaxed: hints.
+    shared.filled_word = pool.filled_hint.load(std::memory_order_relaxed);
+    shared.room_word = pool.room_hint.load(std::memory_order_relaxed);
+  }
+  chunk_hints& hints = own_hints != nullptr ? *own_hints : shared;
   std::size_t moved = 0;
   for (int rounds = 0; moved < n && rounds < patience;) {
     std::size_t now = 0;
-    const outcome result = step(me, moved, now);
+    const outcome result = step(me, hints, moved, now);
     moved += now;
     if (result == outcome::unsuitable) break;
     if (result == outcome::busy) {
@@ -203,27 +208,45 @@ std::size_t move_all(pool_header& pool, std::size_t n, Step step) noexcept {
       cpu_relax();
     }
   }
+  if (own_hints == nullptr) {
+    set_hint(pool.filled_hint, shared.filled_word);
+    set_hint(pool.room_hint, shared.room_word);
+  }
   return moved;
 }
 
 }  // namespace
 
-std::size_t backend_take(pool_header& pool, void** out, std::size_t n) noexcept {
-  return move_all(pool, n, [&](const claim& me, std::size_t moved, std::size_t& now) {
+std::size_t backend_take(pool_header& pool, chunk_hints* own_hints, void** out, std::size_t n) noexcept {
+  const auto holds_some = [](std::uint32_t inside) { return inside != 0; };
+  return move_all(pool, own_hints, n, [&](const claim& me, chunk_hints& hints, std::size_t moved, std::size_t& now) {
     std::uint32_t i = 0;
     std::uint32_t count = 0;
-    const outcome result = claim_filled(me, n - moved, i, count);
-    if (result == outcome::claimed) now = take_from(me, i, count, out + moved, n - moved);
+    outcome result = outcome::claimed;
+    if (!claim_partial(me, n - moved, i, count, holds_some)) result = claim_filled(me, hints, i, count);
+    if (result != outcome::claimed) return result;
+    now = take_from(me, i, count, out + moved, n - moved);
+    if (now == count)
+      remember(hints.emptied, hints.emptied_count, i);
+    else
+      set_hint(pool.partial_hint, i);
     return result;
   });
 }
 
-std::size_t backend_add(pool_header& pool, void* const* objects, std::size_t n) noexcept {
-  return move_all(pool, n, [&](const claim& me, std::size_t moved, std::size_t& now) {
+std::size_t backend_add(pool_header& pool, chunk_hints* own_hints, void* const* objects, std::size_t n) noexcept {
+  const auto has_room = [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; };
+  return move_all(pool, own_hints, n, [&](const claim& me, chunk_hints& hints, std::size_t moved, std::size_t& now) {
     std::uint32_t i = 0;
     std::uint32_t count = 0;
-    const outcome result = claim_with_room(me, n - moved, i, count);
-    if (result == outcome::claimed) now = add_to(me, i, count, objects + moved, n - moved);
+    outcome result = outcome::claimed;
+    if (!claim_partial(me, n - moved, i, count, has_room)) result = claim_with_room(me, hints, i, count);
+    if (result != outcome::claimed) return result;
+    now = add_to(me, i, count, objects + moved, n - moved);
+    if (count + now == pool.chunk_capacity)
+      remember(hints.filled, hints.filled_count, i);
+    else
+      set_hint(pool.partial_hint, i);
     return result;
   });
 }
@@ -234,9 +257,10 @@ std::size_t backend_repair(pool_header& pool) noexcept {
     // Relaxed: undo's CAS acquires, and the bitmap is a hint.
     const std::uint64_t word = chunk_at(pool, i).state.load(std::memory_order_relaxed);
     const chunk_state state = parse_chunk(word);
+    const std::uint64_t bits = pool.bitmap[i / chunks_per_word].bits.load(std::memory_order_relaxed);
     if (state.owned) {
       if (undo(pool, i, word)) ++undone;
-    } else if (state.count != 0 && (pool.bitmap[i / 64].load(std::memory_order_relaxed) >> i % 64 & 1) == 0) {
+    } else if (state.count != 0 && (bits >> i % chunks_per_word & 1) == 0) {
       mark(pool, i);  // its owner died between the state and the bit, or will set it itself
     }
   }

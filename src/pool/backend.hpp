@@ -5,7 +5,7 @@
 #pragma once
 
 #include <mpnet/detail/lease.hpp>
-#include <mpnet/detail/pool_header.hpp>
+#include <mpnet/detail/pool_cache.hpp>
 
 namespace mpnet::detail {
 
@@ -31,11 +31,12 @@ struct chunk_state {
 
 /// Takes up to `n` objects and tags them as this process's.  Returns fewer when the backend has no more, or when the
 /// last ones are in claims of threads that do not move on for a bounded while.
-[[nodiscard]] std::size_t backend_take(pool_header& pool, void** out, std::size_t n) noexcept;
+[[nodiscard]] std::size_t backend_take(pool_header& pool, chunk_hints* hints, void** out, std::size_t n) noexcept;
 
 /// Adds objects that the caller holds.  Returns how many: all, unless each chunk with room is in the claim of a thread
 /// that does not move on; the caller keeps the rest.
-[[nodiscard]] std::size_t backend_add(pool_header& pool, void* const* objects, std::size_t n) noexcept;
+[[nodiscard]] std::size_t backend_add(pool_header& pool, chunk_hints* hints, void* const* objects,
+                                      std::size_t n) noexcept;
 
 /// Undoes the claims of dead owners, and brings the bitmap up to date.  Returns how many claims it undid.  Any number
 /// of members at a time; may be cut off anywhere and run again.

@@ -54,17 +54,15 @@ plan make_plan(const pool_options& options, const pool_format& format) {
   if (format.object_align > 4096) refuse("objects aligned to more than 4096 bytes");
   plan p;
   p.stride = round_up(std::max<std::size_t>(format.object_bytes, 1), std::max(format.object_align, cache_line));
-  // About half a cache moves at a time, in runs that fill whole lines with the state word before them.
-  p.chunk_capacity = options.cache_size >= 512   ? 254
-                     : options.cache_size >= 256 ? 126
-                     : options.cache_size >= 128 ? 62
-                                                 : 30;
+  // A cache moves about its size at a time, in runs that fill whole lines with the state word before them.
+  const std::size_t wanted = options.cache_size == 0 ? 32 : std::clamp<std::size_t>(options.cache_size, 16, 512);
+  p.chunk_capacity = wanted / 16 * 16 - 2;
   p.chunk_bytes = 8 + p.chunk_capacity * 4;
   // Enough for all objects in full chunks, and some that are partly full; more are never needed than there are objects.
   p.chunk_count = std::min(options.object_count, options.object_count / p.chunk_capacity + 65);
-  p.bitmap_words = (p.chunk_count + 63) / 64;
+  p.bitmap_words = (p.chunk_count + chunks_per_word - 1) / chunks_per_word;
   p.bitmap_at = sizeof(pool_header);
-  p.chunks_at = round_up(p.bitmap_at + p.bitmap_words * 8, cache_line);
+  p.chunks_at = round_up(p.bitmap_at + p.bitmap_words * sizeof(bitmap_word), cache_line);
   p.tags_at = round_up(p.chunks_at + p.chunk_count * p.chunk_bytes, cache_line);
   p.private_at = round_up(p.tags_at + options.object_count * 2, cache_line);
   p.objects_at = round_up(p.private_at + options.private_bytes, std::max(format.object_align, cache_line));
@@ -88,8 +86,8 @@ void fill_backend(pool_header& pool) noexcept {
     for (std::uint32_t k = 0; k < n; ++k) chunk.slots[k].store(index++, std::memory_order_relaxed);
     chunk.state.store(open_chunk(n), std::memory_order_relaxed);
     if (n != 0) {
-      auto& word = pool.bitmap[i / 64];
-      word.store(word.load(std::memory_order_relaxed) | 1ULL << i % 64, std::memory_order_relaxed);
+      auto& word = pool.bitmap[i / chunks_per_word].bits;
+      word.store(word.load(std::memory_order_relaxed) | 1ULL << i % chunks_per_word, std::memory_order_relaxed);
     }
   }
 }
@@ -112,7 +110,7 @@ pool_header& format_pool(void* memory, const pool_options& options, const pool_f
   pool.objects = base + p.objects_at;
   pool.tags = reinterpret_cast<std::atomic<std::uint16_t>*>(base + p.tags_at);
   pool.chunks = base + p.chunks_at;
-  pool.bitmap = reinterpret_cast<std::atomic<std::uint64_t>*>(base + p.bitmap_at);
+  pool.bitmap = reinterpret_cast<bitmap_word*>(base + p.bitmap_at);
   pool.chunk_count = static_cast<std::uint32_t>(p.chunk_count);
   pool.chunk_capacity = static_cast<std::uint32_t>(p.chunk_capacity);
   pool.chunk_bytes = static_cast<std::uint32_t>(p.chunk_bytes);
@@ -152,8 +150,9 @@ pool_header& attach_pool(void* memory, std::size_t size_bytes, std::uint32_t ind
     return offset >= sizeof(pool_header) && offset <= pool.total_bytes && bytes <= pool.total_bytes - offset;
   };
   if (pool.object_count == 0 || pool.stride_bytes < pool.object_bytes || pool.chunk_capacity == 0 ||
-      pool.chunk_bytes != 8 + pool.chunk_capacity * 4 || pool.bitmap_words != (pool.chunk_count + 63) / 64 ||
-      !inside(pool.bitmap, std::uint64_t{pool.bitmap_words} * 8) ||
+      pool.chunk_bytes != 8 + pool.chunk_capacity * 4 ||
+      pool.bitmap_words != (pool.chunk_count + chunks_per_word - 1) / chunks_per_word ||
+      !inside(pool.bitmap, std::uint64_t{pool.bitmap_words} * sizeof(bitmap_word)) ||
       !inside(pool.chunks, std::uint64_t{pool.chunk_count} * pool.chunk_bytes) ||
       !inside(pool.tags, std::uint64_t{pool.object_count} * 2) || !inside(pool.private_area, pool.private_bytes) ||
       !inside(pool.objects, std::uint64_t{pool.object_count} * pool.stride_bytes)) {

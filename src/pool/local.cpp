@@ -62,14 +62,14 @@ std::size_t take_stranded(pool_header& pool, void** out, std::size_t n) noexcept
   return moved;
 }
 
-void add_or_strand(pool_header& pool, void* const* objects, std::size_t n) noexcept {
-  const std::size_t moved = backend_add(pool, objects, n);
+void add_or_strand(pool_header& pool, chunk_hints* hints, void* const* objects, std::size_t n) noexcept {
+  const std::size_t moved = backend_add(pool, hints, objects, n);
   if (moved < n) [[unlikely]]
     strand(pool, objects + moved, n - moved);
 }
 
-std::size_t take(pool_header& pool, void** out, std::size_t n) noexcept {
-  const std::size_t moved = backend_take(pool, out, n);
+std::size_t take(pool_header& pool, chunk_hints* hints, void** out, std::size_t n) noexcept {
+  const std::size_t moved = backend_take(pool, hints, out, n);
   return moved == n ? moved : moved + take_stranded(pool, out + moved, n - moved);
 }
 
@@ -168,7 +168,7 @@ void take_ownership(void* const* objects, std::size_t n) noexcept {
 pool_cache* new_cache(pool_header& pool, std::size_t size, bool private_to_user) noexcept {
   pool_local* local = local_of(pool);
   if (local == nullptr) return nullptr;
-  const std::size_t capacity = std::max(size + size / 2, size + pool.chunk_capacity);
+  const std::size_t capacity = std::max<std::size_t>(size + size / 2, pool.chunk_capacity);
   const std::size_t bytes = offsetof(pool_cache, objects) + capacity * sizeof(void*);
   void* memory = std::aligned_alloc(cache_line, (bytes + cache_line - 1) / cache_line * cache_line);
   if (memory == nullptr) return nullptr;
@@ -177,6 +177,9 @@ pool_cache* new_cache(pool_header& pool, std::size_t size, bool private_to_user)
   cache->size = static_cast<std::uint32_t>(size);
   cache->private_to_user = private_to_user;
   cache->pool = &pool;
+  // Lcores start in different places of the backend, and stay there as long as it serves them.
+  if (this_lease != nullptr) cache->hints.filled_word = lease_index(*this_lease) % pool.bitmap_words;
+  cache->hints.room_word = cache->hints.filled_word;
   cache->owner = local;
   const std::scoped_lock lock{local->mutex};
   cache->next = local->caches;
@@ -186,7 +189,7 @@ pool_cache* new_cache(pool_header& pool, std::size_t size, bool private_to_user)
 
 void flush_cache(pool_cache& cache) noexcept {
   if (cache.count() == 0) return;
-  add_or_strand(*cache.pool, cache.objects, cache.count());
+  add_or_strand(*cache.pool, &cache.hints, cache.objects, cache.count());
   cache.set_count(0);
 }
 
@@ -219,10 +222,10 @@ void flush_process_caches() noexcept {
     if (local == nullptr) continue;
     const std::scoped_lock lock{local->mutex};
     for (pool_cache* cache = local->caches; cache != nullptr; cache = cache->next) {
-      const std::size_t moved = backend_add(*cache->pool, cache->objects, cache->count());
+      const std::size_t moved = backend_add(*cache->pool, &cache->hints, cache->objects, cache->count());
       cache->set_count(cache->count() - static_cast<std::uint32_t>(moved));
     }
-    const std::size_t moved = backend_add(*local->header, local->stranded.data(), local->stranded.size());
+    const std::size_t moved = backend_add(*local->header, nullptr, local->stranded.data(), local->stranded.size());
     local->stranded.erase(local->stranded.begin(), local->stranded.begin() + static_cast<std::ptrdiff_t>(moved));
     local->stranded_count.store(local->stranded.size(), std::memory_order_relaxed);  // relaxed: under the mutex
   }
@@ -251,16 +254,16 @@ std::size_t pool_get_slow(pool_header& pool, pool_cache* cache, void** out, std:
   if (n == 0) return 0;
   if (cache == nullptr || (cache->owner == nullptr && !cache->private_to_user)) cache = ensure_thread_cache(pool);
   if (cache == nullptr) {
-    const std::size_t moved = take(pool, out, n);
+    const std::size_t moved = take(pool, nullptr, out, n);
     if (moved == n || !all_or_none) return moved;
-    add_or_strand(pool, out, moved);
+    add_or_strand(pool, nullptr, out, moved);
     return 0;
   }
   std::uint32_t have = cache->count();
   if (n <= cache->size) {
     while (have < n) {  // whole chunks, as far as there are
-      const std::size_t moved =
-          take(pool, cache->objects + have, std::min<std::size_t>(pool.chunk_capacity, cache->capacity - have));
+      const std::size_t moved = take(pool, &cache->hints, cache->objects + have,
+                                     std::min<std::size_t>(pool.chunk_capacity, cache->capacity - have));
       if (moved == 0) break;
       have += static_cast<std::uint32_t>(moved);
       cache->set_count(have);
@@ -274,12 +277,12 @@ std::size_t pool_get_slow(pool_header& pool, pool_cache* cache, void** out, std:
   // More than a cache holds: what it has, then straight from the backend.
   const std::uint32_t first = std::min<std::uint32_t>(have, static_cast<std::uint32_t>(n));
   copy_pointers(out, cache->objects + have - first, first);
-  const std::size_t moved = first + (first < n ? take(pool, out + first, n - first) : 0);
+  const std::size_t moved = first + (first < n ? take(pool, &cache->hints, out + first, n - first) : 0);
   if (moved == n || !all_or_none) {
     cache->set_count(have - first);
     return moved;
   }
-  add_or_strand(pool, out + first, moved - first);
+  add_or_strand(pool, &cache->hints, out + first, moved - first);
   return 0;
 }
 
@@ -287,7 +290,7 @@ void pool_put_slow(pool_header& pool, pool_cache* cache, void* const* objects, s
   if (n == 0) return;
   if (cache == nullptr || (cache->owner == nullptr && !cache->private_to_user)) cache = ensure_thread_cache(pool);
   if (cache == nullptr || n > cache->size) {
-    add_or_strand(pool, objects, n);
+    add_or_strand(pool, cache == nullptr ? nullptr : &cache->hints, objects, n);
     return;
   }
   std::uint32_t have = cache->count();
@@ -295,7 +298,7 @@ void pool_put_slow(pool_header& pool, pool_cache* cache, void* const* objects, s
     const std::uint32_t now = std::min(have, pool.chunk_capacity);
     have -= now;
     cache->set_count(have);
-    add_or_strand(pool, cache->objects + have, now);
+    add_or_strand(pool, &cache->hints, cache->objects + have, now);
   }
   copy_pointers(cache->objects + have, objects, n);
   cache->set_count(have + static_cast<std::uint32_t>(n));

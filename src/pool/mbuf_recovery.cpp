@@ -64,7 +64,7 @@ void give_back(mbuf& m) noexcept {
   tag_object(pool, object_index(pool, &m), process_tag);
   reset_for_pool(m);
   void* object = &m;
-  if (backend_add(pool, &object, 1) == 0) strand(pool, &object, 1);
+  if (backend_add(pool, nullptr, &object, 1) == 0) strand(pool, &object, 1);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ class returns {
     if (n_ == std::size(batch_)) flush();
   }
   void flush() {
-    const std::size_t moved = backend_add(pool_, batch_, n_);
+    const std::size_t moved = backend_add(pool_, nullptr, batch_, n_);
     if (moved < n_) strand(pool_, batch_ + moved, n_ - moved);
     counts_.objects_returned += n_;
     pool_.objects_reclaimed.fetch_add(n_, std::memory_order_relaxed);  // relaxed: a statistic

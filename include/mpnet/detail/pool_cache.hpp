@@ -13,13 +13,26 @@ namespace mpnet::detail {
 
 struct pool_local;
 
+/// Where a cache's owner last found objects and room in the backend; any value is right.  An lcore that gets and puts
+/// comes back to the chunks that it filled and emptied itself, whose lines it still has.
+struct chunk_hints {
+  static constexpr std::uint32_t depth = 8;
+  std::uint32_t filled_word;
+  std::uint32_t room_word;
+  std::uint32_t filled_count;
+  std::uint32_t emptied_count;
+  std::uint32_t filled[depth];  // the last on top, as a ring
+  std::uint32_t emptied[depth];
+};
+
 struct pool_cache {
   std::atomic<std::uint32_t> length;  // its thread: w, statistics: r; relaxed, for it orders nothing
   std::uint32_t capacity;             // a put that would pass it flushes
   std::uint32_t size;                 // what a flush leaves at most
   bool private_to_user;               // made by pool::make_cache
   pool_header* pool;
-  pool_cache* next;                      // in the list of the process's caches of this pool, under its mutex
+  pool_cache* next;  // in the list of the process's caches of this pool, under its mutex
+  chunk_hints hints;
   pool_local* owner;                     // of that list; null once the pool is gone, and then capacity is 0
   alignas(cache_line) void* objects[1];  // capacity of them
 

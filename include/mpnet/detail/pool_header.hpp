@@ -26,6 +26,13 @@ struct pool_chunk {
   std::atomic<std::uint32_t> slots[1];  // chunk_capacity of them; chunks lie chunk_bytes apart
 };
 
+/// Bit i of word w: chunk w * chunks_per_word + i holds objects.  A line each, so that lcores that keep to chunks of
+/// their own do not take lines from each other.
+struct alignas(cache_line) bitmap_word {
+  std::atomic<std::uint64_t> bits;
+};
+inline constexpr std::uint32_t chunks_per_word = 32;
+
 struct alignas(cache_line) pool_header {
   // Written once, before the pool is published (index: by everyone who finds the zone, with the same value).
   std::uint64_t magic;
@@ -37,7 +44,7 @@ struct alignas(cache_line) pool_header {
   std::byte* objects;
   std::atomic<std::uint16_t>* tags;  // one an object: who holds it (slot + 1); stale while it is in the backend
   std::byte* chunks;
-  std::atomic<std::uint64_t>* bitmap;  // bit i: chunk i holds objects (a hint: may lag behind the state word)
+  bitmap_word* bitmap;  // which chunks hold objects (a hint: may lag behind the state words)
 
   std::uint32_t chunk_count;
   std::uint32_t chunk_capacity;
@@ -53,17 +60,17 @@ struct alignas(cache_line) pool_header {
   std::uint64_t total_bytes;
   std::byte* private_area;
 
-  // Hints about the backend, written by whoever uses it; any value is right.
-  alignas(cache_line) std::atomic<std::uint32_t> full_hint;  // bitmap word where a chunk was filled last
-  std::atomic<std::uint32_t> empty_hint;                     // bitmap word where a chunk was emptied last
-  std::atomic<std::uint32_t> partial_hint;                   // chunk that small gets and puts use
+  // Hints about the backend, written by threads without a cache; any value is right.
+  alignas(cache_line) std::atomic<std::uint32_t> filled_hint;  // bitmap word where objects were found last
+  std::atomic<std::uint32_t> room_hint;                        // bitmap word where room was found last
+  std::atomic<std::uint32_t> partial_hint;                     // chunk that small gets and puts use
 
   // Counters of rare events, written by whoever meets one.
   alignas(cache_line) std::atomic<std::uint64_t> claims_undone;
   std::atomic<std::uint64_t> objects_reclaimed;
 };
 static_assert(offsetof(pool_header, chunk_count) == 64);
-static_assert(offsetof(pool_header, full_hint) == 128);
+static_assert(offsetof(pool_header, filled_hint) == 128);
 static_assert(offsetof(pool_header, claims_undone) == 192);
 static_assert(sizeof(pool_header) == 256);
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Between pointers and the 32-bit indexes that chunks hold: half the lines to move between processors.  Called by the
+// owner of a chunk.  On x86 four slots move at a time; aligned 4-byte parts of a vector store are as atomic as plain
+// ones, and stores stay in order there, so a scan that reads a new slot sees the tags written before it.
+#pragma once
+
+#include <mpnet/detail/pool_header.hpp>
+
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#include <emmintrin.h>
+#define MPNET_POOL_SSE2 1
+#endif
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#undef MPNET_POOL_SSE2
+#endif
+#endif
+
+namespace mpnet::detail {
+
+inline void prefetch_lines(const void* from, std::size_t bytes) noexcept {
+  for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(static_cast<const char*>(from) + at);
+}
+
+/// Objects of `n` slots to `out`, tagged as `tag`'s.
+inline void read_slots(const pool_header& pool, const std::atomic<std::uint32_t>* slots, void** out, std::uint32_t n,
+                       std::uint16_t tag) noexcept {
+  // Most often they carry the tag already, because they stay within a process; so look first, all together.
+  std::uint32_t other = 0;
+  std::uint32_t k = 0;
+#if defined(MPNET_POOL_SSE2)
+  const __m128i base = _mm_set1_epi64x(static_cast<long long>(reinterpret_cast<std::uintptr_t>(pool.objects)));
+  const __m128i stride = _mm_set1_epi64x(static_cast<long long>(pool.stride_bytes));
+  for (; k + 4 <= n; k += 4) {
+    const __m128i i = _mm_loadu_si128(reinterpret_cast<const __m128i*>(slots + k));
+    const __m128i low = _mm_unpacklo_epi32(i, _mm_setzero_si128());
+    const __m128i high = _mm_unpackhi_epi32(i, _mm_setzero_si128());
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + k), _mm_add_epi64(base, _mm_mul_epu32(low, stride)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + k + 2), _mm_add_epi64(base, _mm_mul_epu32(high, stride)));
+  }
+#endif
+  // Relaxed: owned.
+  for (; k < n; ++k) out[k] = object_at(pool, slots[k].load(std::memory_order_relaxed));
+  for (k = 0; k < n; ++k) {
+    // Relaxed: nobody else writes tags of objects in an owned chunk.
+    other |= pool.tags[slots[k].load(std::memory_order_relaxed)].load(std::memory_order_relaxed) ^ tag;
+  }
+  if (other == 0) return;
+  for (k = 0; k < n; ++k) tag_object(pool, slots[k].load(std::memory_order_relaxed), tag);  // relaxed: owned
+}
+
+inline void write_slots(const pool_header& pool, std::atomic<std::uint32_t>* slots, void* const* objects,
+                        std::uint32_t n) noexcept {
+  std::uint32_t k = 0;
+#if defined(MPNET_POOL_SSE2)
+  // 32 bits of the shifted offset and of the inverse are enough for 32 bits of the index.
+  const __m128i base = _mm_set1_epi64x(static_cast<long long>(reinterpret_cast<std::uintptr_t>(pool.objects)));
+  const __m128i inverse = _mm_set1_epi64x(static_cast<long long>(pool.stride_inverse & 0xffffffff));
+  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(pool.stride_shift));
+  const auto indexes = [&](const void* at) {
+    const __m128i p = _mm_loadu_si128(static_cast<const __m128i*>(at));
+    return _mm_mul_epu32(_mm_srl_epi64(_mm_sub_epi64(p, base), shift), inverse);
+  };
+  for (; k + 4 <= n; k += 4) {
+    const __m128 low = _mm_castsi128_ps(indexes(objects + k));
+    const __m128 high = _mm_castsi128_ps(indexes(objects + k + 2));
+    const __m128 four = _mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(slots + k), _mm_castps_si128(four));
+  }
+  // [R-slot] release: by the processor's own order of stores, see above; pairs with [A-slot].
+  std::atomic_signal_fence(std::memory_order_release);
+#endif
+  // [R-slot] release: a scan that finds this value finds the tag of what lay here before; pairs with [A-slot].
+  for (; k < n; ++k) slots[k].store(object_index(pool, objects[k]), std::memory_order_release);
+}
+
+}  // namespace mpnet::detail
