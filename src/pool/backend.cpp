@@ -63,16 +63,27 @@ bool undo(pool_header& pool, std::uint32_t i, std::uint64_t word) noexcept {
 
 enum class outcome { claimed, unsuitable, busy };
 
-/// Claims chunk i if `wanted(count)` says so; `count` is what is inside.
+/// A chunk that was claimed: which one, and what is inside.
+struct claimed_chunk {
+  std::uint32_t i = 0;
+  std::uint32_t count = 0;
+  std::uint16_t tag = tag_nobody;
+};
+
+/// Claims chunk c.i if `wanted(count)` says so.
 template <class Wanted>
-outcome try_claim(const claim& me, std::uint32_t i, std::uint32_t& count, Wanted wanted) noexcept {
-  auto& word = chunk_at(me.pool, i).state;
+outcome try_claim(const claim& me, claimed_chunk& c, Wanted wanted) noexcept {
+  const std::uint32_t i = c.i;
+  pool_chunk& chunk = chunk_at(me.pool, i);
+  auto& word = chunk.state;
+  prefetch_lines(&chunk, me.pool.chunk_bytes);
   // Relaxed: the CAS below acquires.
   std::uint64_t seen = word.load(std::memory_order_relaxed);
   chunk_state state = parse_chunk(seen);
   if (state.owned) {
     if (!undo(me.pool, i, seen)) return outcome::busy;
     seen = open_chunk(state.count);
+    state.tag = tag_nobody;
   }
   if (!wanted(state.count)) return outcome::unsuitable;
   // [A-chunk] acquire: the slots that the last owner wrote are visible, and it is done with them; pairs with [R-chunk].
@@ -80,40 +91,42 @@ outcome try_claim(const claim& me, std::uint32_t i, std::uint32_t& count, Wanted
                                     std::memory_order_relaxed)) {
     return outcome::busy;
   }
-  count = state.count;
+  c.count = state.count;
+  c.tag = state.tag;
   return outcome::claimed;
 }
 
-std::size_t take_from(const claim& me, std::uint32_t i, std::uint32_t count, void** out, std::size_t n) noexcept {
+std::size_t take_from(const claim& me, const claimed_chunk& c, void** out, std::size_t n) noexcept {
   pool_header& pool = me.pool;
-  pool_chunk& chunk = chunk_at(pool, i);
-  const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, count));
-  const std::uint32_t left = count - moved;
-  read_slots(pool, chunk.slots + left, out, moved, me.tag);
+  pool_chunk& chunk = chunk_at(pool, c.i);
+  const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, c.count));
+  const std::uint32_t left = c.count - moved;
+  read_slots(pool, chunk.slots + left, out, moved);
+  if (c.tag != me.tag) tag_slots(pool, chunk.slots + left, moved, me.tag);
   // [R-chunk] release: the tags are visible to whoever sees that the objects have left; and the slots may be written
   // again.  Pairs with [A-chunk].
-  chunk.state.store(open_chunk(left), std::memory_order_release);
-  if (left == 0) unmark(pool, i);
+  chunk.state.store(open_chunk(left, c.tag), std::memory_order_release);
+  if (left == 0) unmark(pool, c.i);
   return moved;
 }
 
-std::size_t add_to(const claim& me, std::uint32_t i, std::uint32_t count, void* const* objects,
-                   std::size_t n) noexcept {
+std::size_t add_to(const claim& me, const claimed_chunk& c, void* const* objects, std::size_t n) noexcept {
   pool_header& pool = me.pool;
-  pool_chunk& chunk = chunk_at(pool, i);
-  const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, pool.chunk_capacity - count));
-  write_slots(pool, chunk.slots + count, objects, moved);
+  pool_chunk& chunk = chunk_at(pool, c.i);
+  const auto moved = static_cast<std::uint32_t>(std::min<std::size_t>(n, pool.chunk_capacity - c.count));
+  write_slots(pool, chunk.slots + c.count, objects, moved);
+  // What a process holds carries its tag.
+  const std::uint16_t tag = c.count == 0 || c.tag == me.tag ? me.tag : tag_nobody;
   // [R-chunk] release: the slots are visible to the next owner; pairs with [A-chunk].
-  chunk.state.store(open_chunk(count + moved), std::memory_order_release);
-  if (count == 0) mark(pool, i);
+  chunk.state.store(open_chunk(c.count + moved, tag), std::memory_order_release);
+  if (c.count == 0) mark(pool, c.i);
   return moved;
 }
 
 /// Calls try_claim for the chunks whose bits, with `flip` applied, are set; from `word` on, which becomes where it was
 /// found.  `busy` where some were suitable but in claims of others.
 template <class Wanted>
-outcome search(const claim& me, std::uint64_t flip, std::uint32_t& word, std::uint32_t& i, std::uint32_t& count,
-               Wanted wanted) noexcept {
+outcome search(const claim& me, std::uint64_t flip, std::uint32_t& word, claimed_chunk& c, Wanted wanted) noexcept {
   pool_header& pool = me.pool;
   bool busy = false;
   std::uint32_t at = word < pool.bitmap_words ? word : 0;
@@ -121,9 +134,9 @@ outcome search(const claim& me, std::uint64_t flip, std::uint32_t& word, std::ui
     // Relaxed: the claim's CAS acquires.
     const std::uint64_t bits = (pool.bitmap[at].bits.load(std::memory_order_relaxed) ^ flip) & 0xffffffff;
     for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-      i = at * chunks_per_word + static_cast<std::uint32_t>(std::countr_zero(left));
-      if (i >= pool.chunk_count) break;
-      const outcome result = try_claim(me, i, count, wanted);
+      c.i = at * chunks_per_word + static_cast<std::uint32_t>(std::countr_zero(left));
+      if (c.i >= pool.chunk_count) break;
+      const outcome result = try_claim(me, c, wanted);
       if (result == outcome::claimed) {
         word = at;
         return result;
@@ -131,34 +144,33 @@ outcome search(const claim& me, std::uint64_t flip, std::uint32_t& word, std::ui
       if (result == outcome::busy)
         busy = true;
       else if (flip == 0)
-        unmark(pool, i);
+        unmark(pool, c.i);
     }
   }
   return busy ? outcome::busy : outcome::unsuitable;
 }
 
 /// Claims a chunk that holds objects.
-outcome claim_filled(const claim& me, chunk_hints& hints, std::uint32_t& i, std::uint32_t& count) noexcept {
+outcome claim_filled(const claim& me, chunk_hints& hints, claimed_chunk& c) noexcept {
   const auto wanted = [](std::uint32_t inside) { return inside != 0; };
   while (hints.filled_count != 0) {
-    i = hints.filled[--hints.filled_count % chunk_hints::depth];
-    if (try_claim(me, i, count, wanted) == outcome::claimed) return outcome::claimed;
+    c.i = hints.filled[--hints.filled_count % chunk_hints::depth];
+    if (try_claim(me, c, wanted) == outcome::claimed) return outcome::claimed;
   }
-  return search(me, 0, hints.filled_word, i, count, wanted);
+  return search(me, 0, hints.filled_word, c, wanted);
 }
 
 /// Claims a chunk that has room for objects, an empty one if there is any.
-outcome claim_with_room(const claim& me, chunk_hints& hints, std::uint32_t& i, std::uint32_t& count) noexcept {
+outcome claim_with_room(const claim& me, chunk_hints& hints, claimed_chunk& c) noexcept {
   pool_header& pool = me.pool;
   const auto empty = [](std::uint32_t inside) { return inside == 0; };
   while (hints.emptied_count != 0) {
-    i = hints.emptied[--hints.emptied_count % chunk_hints::depth];
-    if (try_claim(me, i, count, empty) == outcome::claimed) return outcome::claimed;
+    c.i = hints.emptied[--hints.emptied_count % chunk_hints::depth];
+    if (try_claim(me, c, empty) == outcome::claimed) return outcome::claimed;
   }
-  if (search(me, ~0ULL, hints.room_word, i, count, empty) == outcome::claimed) return outcome::claimed;
-  for (i = 0; i < pool.chunk_count; ++i) {
-    if (try_claim(me, i, count, [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; }) ==
-        outcome::claimed) {
+  if (search(me, ~0ULL, hints.room_word, c, empty) == outcome::claimed) return outcome::claimed;
+  for (c.i = 0; c.i < pool.chunk_count; ++c.i) {
+    if (try_claim(me, c, [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; }) == outcome::claimed) {
       return outcome::claimed;
     }
   }
@@ -167,10 +179,10 @@ outcome claim_with_room(const claim& me, chunk_hints& hints, std::uint32_t& i, s
 
 /// Small gets and puts share one chunk, so that they do not leave many that are partly filled.
 template <class Wanted>
-bool claim_partial(const claim& me, std::size_t n, std::uint32_t& i, std::uint32_t& count, Wanted wanted) noexcept {
+bool claim_partial(const claim& me, std::size_t n, claimed_chunk& c, Wanted wanted) noexcept {
   if (n >= me.pool.chunk_capacity) return false;
-  i = me.pool.partial_hint.load(std::memory_order_relaxed);  // relaxed: any value is right
-  return try_claim(me, i, count, wanted) == outcome::claimed;
+  c.i = me.pool.partial_hint.load(std::memory_order_relaxed);  // relaxed: any value is right
+  return try_claim(me, c, wanted) == outcome::claimed;
 }
 
 void remember(std::uint32_t* ring, std::uint32_t& count, std::uint32_t i) noexcept {
@@ -220,16 +232,15 @@ std::size_t move_all(pool_header& pool, chunk_hints* own_hints, std::size_t n, S
 std::size_t backend_take(pool_header& pool, chunk_hints* own_hints, void** out, std::size_t n) noexcept {
   const auto holds_some = [](std::uint32_t inside) { return inside != 0; };
   return move_all(pool, own_hints, n, [&](const claim& me, chunk_hints& hints, std::size_t moved, std::size_t& now) {
-    std::uint32_t i = 0;
-    std::uint32_t count = 0;
+    claimed_chunk c;
     outcome result = outcome::claimed;
-    if (!claim_partial(me, n - moved, i, count, holds_some)) result = claim_filled(me, hints, i, count);
+    if (!claim_partial(me, n - moved, c, holds_some)) result = claim_filled(me, hints, c);
     if (result != outcome::claimed) return result;
-    now = take_from(me, i, count, out + moved, n - moved);
-    if (now == count)
-      remember(hints.emptied, hints.emptied_count, i);
+    now = take_from(me, c, out + moved, n - moved);
+    if (now == c.count)
+      remember(hints.emptied, hints.emptied_count, c.i);
     else
-      set_hint(pool.partial_hint, i);
+      set_hint(pool.partial_hint, c.i);
     return result;
   });
 }
@@ -237,16 +248,15 @@ std::size_t backend_take(pool_header& pool, chunk_hints* own_hints, void** out, 
 std::size_t backend_add(pool_header& pool, chunk_hints* own_hints, void* const* objects, std::size_t n) noexcept {
   const auto has_room = [&pool](std::uint32_t inside) { return inside < pool.chunk_capacity; };
   return move_all(pool, own_hints, n, [&](const claim& me, chunk_hints& hints, std::size_t moved, std::size_t& now) {
-    std::uint32_t i = 0;
-    std::uint32_t count = 0;
+    claimed_chunk c;
     outcome result = outcome::claimed;
-    if (!claim_partial(me, n - moved, i, count, has_room)) result = claim_with_room(me, hints, i, count);
+    if (!claim_partial(me, n - moved, c, has_room)) result = claim_with_room(me, hints, c);
     if (result != outcome::claimed) return result;
-    now = add_to(me, i, count, objects + moved, n - moved);
-    if (count + now == pool.chunk_capacity)
-      remember(hints.filled, hints.filled_count, i);
+    now = add_to(me, c, objects + moved, n - moved);
+    if (c.count + now == pool.chunk_capacity)
+      remember(hints.filled, hints.filled_count, c.i);
     else
-      set_hint(pool.partial_hint, i);
+      set_hint(pool.partial_hint, c.i);
     return result;
   });
 }

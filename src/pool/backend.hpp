@@ -14,19 +14,23 @@ struct chunk_state {
   bool owned;
   std::uint32_t count;  // objects inside; while owned, those inside before the claim
   std::uint16_t lease;  // while owned
+  std::uint16_t tag;    // while open: of all objects inside, or tag_nobody
   std::uint32_t incarnation;
 };
 
-[[nodiscard]] constexpr std::uint64_t open_chunk(std::uint32_t count) noexcept {
-  return std::uint64_t{count} << 1;
+[[nodiscard]] constexpr std::uint64_t open_chunk(std::uint32_t count, std::uint16_t tag = tag_nobody) noexcept {
+  return std::uint64_t{count} << 1 | std::uint64_t{tag} << 32;
 }
 [[nodiscard]] constexpr std::uint64_t owned_chunk(std::uint32_t count, std::uint16_t lease,
                                                   std::uint32_t incarnation) noexcept {
   return 1 | std::uint64_t{count} << 1 | std::uint64_t{lease} << 17 | std::uint64_t{incarnation} << 32;
 }
 [[nodiscard]] constexpr chunk_state parse_chunk(std::uint64_t word) noexcept {
-  return {(word & 1) != 0, static_cast<std::uint32_t>(word >> 1 & 0xffff),
-          static_cast<std::uint16_t>(word >> 17 & 0xfff), static_cast<std::uint32_t>(word >> 32)};
+  return {.owned = (word & 1) != 0,
+          .count = static_cast<std::uint32_t>(word >> 1 & 0xffff),
+          .lease = static_cast<std::uint16_t>(word >> 17 & 0xfff),
+          .tag = static_cast<std::uint16_t>(word >> 32 & 0xffff),
+          .incarnation = static_cast<std::uint32_t>(word >> 32)};
 }
 
 /// Takes up to `n` objects and tags them as this process's.  Returns fewer when the backend has no more, or when the

@@ -22,11 +22,9 @@ inline void prefetch_lines(const void* from, std::size_t bytes) noexcept {
   for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(static_cast<const char*>(from) + at);
 }
 
-/// Objects of `n` slots to `out`, tagged as `tag`'s.
-inline void read_slots(const pool_header& pool, const std::atomic<std::uint32_t>* slots, void** out, std::uint32_t n,
-                       std::uint16_t tag) noexcept {
-  // Most often they carry the tag already, because they stay within a process; so look first, all together.
-  std::uint32_t other = 0;
+/// Objects of `n` slots to `out`.
+inline void read_slots(const pool_header& pool, const std::atomic<std::uint32_t>* slots, void** out,
+                       std::uint32_t n) noexcept {
   std::uint32_t k = 0;
 #if defined(MPNET_POOL_SSE2)
   const __m128i base = _mm_set1_epi64x(static_cast<long long>(reinterpret_cast<std::uintptr_t>(pool.objects)));
@@ -41,12 +39,22 @@ inline void read_slots(const pool_header& pool, const std::atomic<std::uint32_t>
 #endif
   // Relaxed: owned.
   for (; k < n; ++k) out[k] = object_at(pool, slots[k].load(std::memory_order_relaxed));
-  for (k = 0; k < n; ++k) {
-    // Relaxed: nobody else writes tags of objects in an owned chunk.
-    other |= pool.tags[slots[k].load(std::memory_order_relaxed)].load(std::memory_order_relaxed) ^ tag;
+}
+
+/// Tags the objects of `n` slots.
+inline void tag_slots(const pool_header& pool, const std::atomic<std::uint32_t>* slots, std::uint32_t n,
+                      std::uint16_t tag) noexcept {
+  // Often they carry the tag already, so look first, several together.  Relaxed, all of it: nobody else writes tags of
+  // objects in an owned chunk, nor its slots.
+  const auto differs = [&](std::uint32_t k) {
+    return static_cast<std::uint32_t>(
+        pool.tags[slots[k].load(std::memory_order_relaxed)].load(std::memory_order_relaxed) ^ tag);
+  };
+  std::uint32_t k = 0;
+  for (; k + 4 <= n; k += 4) {
+    if ((differs(k) | differs(k + 1) | differs(k + 2) | differs(k + 3)) != 0) break;
   }
-  if (other == 0) return;
-  for (k = 0; k < n; ++k) tag_object(pool, slots[k].load(std::memory_order_relaxed), tag);  // relaxed: owned
+  for (; k < n; ++k) tag_object(pool, slots[k].load(std::memory_order_relaxed), tag);
 }
 
 inline void write_slots(const pool_header& pool, std::atomic<std::uint32_t>* slots, void* const* objects,

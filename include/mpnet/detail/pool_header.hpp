@@ -19,8 +19,9 @@ inline constexpr std::uint64_t pool_magic = 0x6d706e65'74504f32;
 inline constexpr std::uint16_t tag_nobody = 0;      // never given out
 inline constexpr std::uint16_t tag_group = 0xffff;  // lies in a ring or queue, or is kept alive by clones of others
 
-/// A run of object indexes.  `state`: bit 0 owned; bits 1-16 count of objects inside (while owned: before the claim);
-/// bits 17-28 the owner's lease; bits 32-63 that lease's incarnation.
+/// A run of object indexes.  `state`: bit 0 owned; bits 1-16 count of objects inside (while owned: before the claim).
+/// While owned, bits 17-28 the owner's lease, bits 32-63 that lease's incarnation.  While open, bits 32-47 the tag that
+/// all objects inside carry; 0 where they differ.
 struct pool_chunk {
   std::atomic<std::uint64_t> state;
   std::atomic<std::uint32_t> slots[1];  // chunk_capacity of them; chunks lie chunk_bytes apart
