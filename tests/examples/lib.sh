@@ -35,11 +35,15 @@ expect() { # TEXT COMMAND…: the command must succeed
 }
 has() { grep -qE -- "$2" "$1"; } # FILE PATTERN
 
+# program_of NAME or FOLDER/NAME
+program_of() { case $1 in */*) echo "$apps/$1" ;; *) echo "$apps/$1/$1" ;; esac; }
+
 # run_app NAME LOG ARGUMENTS…: in the background, without input; pid in $started.
 run_app() {
-  local name=$1 log=$2
+  local log=$2 program
+  program=$(program_of "$1")
   shift 2
-  "$apps/$name/$name" "$@" </dev/null >"$log" 2>&1 &
+  "$program" "$@" </dev/null >"$log" 2>&1 &
   started=$!
   net_pids+=("$started")
 }
@@ -56,9 +60,10 @@ kill_app() { kill -KILL "$1"; wait "$1" 2>/dev/null; forget "$1"; }
 
 # refuses NAME CODE PATTERN ARGUMENTS…: ends with that code, at once, and with a message like that.
 refuses() {
-  local name=$1 code=$2 pattern=$3 rc
+  local program code=$2 pattern=$3 rc
+  program=$(program_of "$1")
   shift 3
-  timeout 20 "$apps/$name/$name" "$@" </dev/null >"$work/refusal.log" 2>&1
+  timeout 20 "$program" "$@" </dev/null >"$work/refusal.log" 2>&1
   rc=$?
   if ! [[ $rc =~ ^$code$ ]] || ! grep -qE -- "$pattern" "$work/refusal.log"; then
     echo "  exit code $rc, wanted $code and /$pattern/; it said:"
