@@ -152,6 +152,10 @@ void publish(const options& o, const std::vector<row>& rows) {
     fmt::print("{}", tables_of(rows));
     if (o.targets) fmt::print("{}", targets_of(rows));
   }
+  save(o, rows);
+}
+
+void save(const options& o, const std::vector<row>& rows) {
   if (!o.save.empty()) {
     std::ofstream file{o.save};
     for (const auto& r : rows) file << json_of(r) << '\n';

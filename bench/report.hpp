@@ -46,6 +46,9 @@ void append_rows(std::vector<row>& rows, const cell_plan& plan, std::string_view
 /// Prints what the options ask for, saves, plots.
 void publish(const options& o, const std::vector<row>& rows);
 
+/// Writes the rows to --save's file and the charts to --plot's directory, where asked.
+void save(const options& o, const std::vector<row>& rows);
+
 /// chart.cpp: one SVG for each table.
 void write_charts(const std::string& directory, const std::vector<row>& rows);
 

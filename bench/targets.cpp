@@ -49,8 +49,8 @@ constexpr target targets[] = {
     {"pool", "cache", "oversubscribed", 0, "DPDK", 0.8, true},
     {"forward", "null ports", "one-core", 32, "testpmd", 1 / 1.2},
     {"forward", "pipeline", "two-cores-split", 32, "DPDK", 1 / 1.2},
-    {"attach", "eal", "", 1, "DPDK", 1 / 8.0},
-    {"ipc", "request", "", 1, "DPDK", 1 / 3.0},
+    {"attach", "enter", "", 1, "DPDK", 1 / 8.0},
+    {"ipc", "request", "", 1, "rte_mp", 1 / 3.0},
 };
 
 bool applies(const target& t, const row& r) {
