@@ -65,16 +65,15 @@ void endpoint::impl::accept_frame(const std::shared_ptr<connection>& link, recei
 
 void endpoint::impl::accept_hello(const std::shared_ptr<connection>& link, received& in) {
   bool answer = false;
-  const std::lock_guard lock{mutex};
   const process_id id = in.view.sender();
   const std::uint64_t incarnation = in.view.header.incarnation;
+  if (!members.alive(id, incarnation)) {
+    count(counts->malformed);  // from a former owner of the slot, or from nobody
+    return;
+  }
+  const std::lock_guard lock{mutex};
   if (!links.contains(link->id)) return;
   if (!link->owner) {
-    const auto known = peers.find(id);
-    if (known != peers.end() && known->second->incarnation > incarnation) {
-      count(counts->malformed);  // from a former owner of the slot
-      return;
-    }
     add_peer_link(link, id, incarnation);
     answer = true;
   } else if (link->owner->id != id || link->owner->incarnation != incarnation) {

@@ -107,11 +107,14 @@ TEST_CASE("a hello with anything as its descriptor, or that contradicts an earli
                             {.kind = ipc::frame_kind::hello, .sender = process_id{id}, .incarnation = incarnation},
                             {.name = {}, .data = {}, .fds = {&fd, 1}}) == ipc::send_status::sent);
     };
+    s.enter(5, false, 1);
+    s.enter(6, false, 1);
+    hello(5, 2, null);  // not the incarnation that lives
+    hello(0, 8, null);  // not this one either
     hello(5, 1, null);
     hello(5, 1, zero);
     hello(6, 1, null);
-    hello(5, 2, null);
-    CHECK(eventually([&] { return self.stats().malformed == 2; }));
+    CHECK(eventually([&] { return self.stats().malformed == 3; }));
     for (std::uint32_t i = 1; i <= 1200; ++i) {
       ipc::frame_fields f{.kind = ipc::frame_kind::channel};
       f.channel = i;
@@ -119,7 +122,7 @@ TEST_CASE("a hello with anything as its descriptor, or that contradicts an earli
         ::usleep(200);
       }
     }
-    CHECK(eventually([&] { return self.stats().malformed == 2 + 1200 - 1024; }));  // bounded
+    CHECK(eventually([&] { return self.stats().malformed == 3 + 1200 - 1024; }));  // bounded
     CHECK(self.call(note("mine", "well"), process_id{0}, 10s).text() == "well");
     ::close(null);
     ::close(zero);
