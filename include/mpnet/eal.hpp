@@ -60,10 +60,10 @@ class eal {
   operator group&() const noexcept { return as_group(); }  // NOLINT: rings, pools and ports are made from an eal
   [[nodiscard]] bool is_primary() const noexcept { return as_group().is_primary(); }
 
-  /// Interrupts, alarms, and subscriptions to who joins, dies, and is recovered.
-  [[nodiscard]] event_loop& events() const noexcept;
-  /// Messages and requests to other members.
-  [[nodiscard]] ipc::endpoint& messages() const noexcept;
+  /// Interrupts, alarms, and subscriptions to who joins, dies, and is recovered.  In a forked member its own.
+  [[nodiscard]] event_loop& events() const;
+  /// Messages and requests to other members.  In a forked member its own.
+  [[nodiscard]] ipc::endpoint& messages() const;
 
   /// The lcores of this process, ascending.
   [[nodiscard]] std::span<const lcore> lcores() const noexcept;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fork after start-up, which DPDK never supported: the child becomes a member of its own, with a slot, an lcore id, and
-// messages and events of its own; rings, pools and ports that the parent has open are usable in it at once.  The child of
-// a plain fork() is no member, and is told so by every function that it calls.
+// messages and events of its own; rings, pools and ports that the parent has open are usable in it at once.  The child
+// of a plain fork() is no member, and is told so by every function that it calls.
 #pragma once
 
 #include <mpnet/group.hpp>
@@ -44,10 +44,10 @@ class child_process {
   int status_ = 0;
 };
 
-/// Forks a member.  Control; call it from a thread that runs no hot path at the moment.  In the child `body` runs on the
-/// only thread, which holds the lcore id; its result is the exit code, an exception is printed and becomes 1 (2 for usage).
-/// The child gets SIGTERM when the thread that forked it ends.  Throws system; what fails in the child (id taken, group
-/// full) is printed there and ends it with 1.
+/// Forks a member.  Control; call it from a thread that runs no hot path at the moment.  In the child `body` runs on
+/// the only thread, which holds the lcore id; its result is the exit code, an exception is printed and becomes 1 (2 for
+/// usage). The child gets SIGTERM when the thread that forked it ends.  Throws system; what fails in the child (id
+/// taken, group full) is printed there and ends it with 1.
 [[nodiscard]] child_process fork_member(group& g, const fork_options& options, const std::function<int()>& body);
 
 }  // namespace mpnet

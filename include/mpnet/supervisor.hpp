@@ -43,8 +43,8 @@ class worker_context {
  public:
   worker_context(ring<worker_command> orders, ring<worker_command> answers) noexcept
       : orders_(orders), answers_(answers) {}
-  /// False once the worker should return from run(): the supervisor said STOP (which is acknowledged here) or the process
-  /// was asked to stop.  Hot: a load or two.
+  /// False once the worker should return from run(): the supervisor said STOP (which is acknowledged here) or the
+  /// process was asked to stop.  Hot: a load or two.
   [[nodiscard]] bool keep_running() noexcept;
 
  private:
@@ -54,9 +54,9 @@ class worker_context {
 };
 
 struct worker_spec {
-  std::string name{};                  // unique; what ps shows
-  lcore id = no_lcore;                 // no_lcore: an unused one
-  std::vector<unsigned> processors{};  // empty: it floats
+  std::string name{};                         // unique; what ps shows
+  lcore id = no_lcore;                        // no_lcore: an unused one
+  std::vector<unsigned> processors{};         // empty: it floats
   std::function<int(worker_context&)> run{};  // in the worker; 0: it is done and stays away
 };
 
@@ -78,8 +78,8 @@ struct supervisor_options {
   std::chrono::milliseconds stop_patience{200};  // for a STOP to be answered; SIGKILL then
   std::chrono::milliseconds first_pause{100};    // before the second restart of a worker that died young
   std::chrono::milliseconds longest_pause{5000};
-  std::chrono::milliseconds grown_up{1000};      // who lived that long starts without a pause next time
-  std::chrono::milliseconds tick{0};             // 0: none; else on_tick is called about that often
+  std::chrono::milliseconds grown_up{1000};  // who lived that long starts without a pause next time
+  std::chrono::milliseconds tick{0};         // 0: none; else on_tick is called about that often
   std::function<void()> on_tick{};
   std::function<void(const worker_event&)> on_event{};
 };

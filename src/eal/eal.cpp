@@ -224,11 +224,11 @@ std::span<const std::string> eal::args() const noexcept {
 const std::string& eal::program() const noexcept {
   return impl_->program;
 }
-event_loop& eal::events() const noexcept {
-  return impl_->around.events();
+event_loop& eal::events() const {
+  return services::current().events();
 }
-ipc::endpoint& eal::messages() const noexcept {
-  return impl_->around.messages();
+ipc::endpoint& eal::messages() const {
+  return services::current().messages();
 }
 group& eal::as_group() const noexcept {
   return impl_->members;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Members by fork.  The child forgets what is the parent's (locks, threads, the mapping, which the kernel did not copy),
-// maps the region at the same address, takes a slot of its own, and starts its own services; handles that lie in copied
-// memory are right again then.
+// Members by fork.  The child forgets what is the parent's (locks, threads, the mapping, which the kernel did not
+// copy), maps the region at the same address, takes a slot of its own, and starts its own services; handles that lie in
+// copied memory are right again then.
 #include <fmt/format.h>
-#include <mpnet/eal.hpp>
-#include <mpnet/error.hpp>
-#include <mpnet/fork.hpp>
-#include <mpnet/lcore.hpp>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <mpnet/eal.hpp>
+#include <mpnet/error.hpp>
+#include <mpnet/fork.hpp>
+#include <mpnet/lcore.hpp>
 
 #include <cstdio>
 #include <cstring>
@@ -27,10 +27,10 @@
 namespace mpnet {
 namespace {
 
-void float_over_all_processors() {
+cpu_set_t all_processors() {
   cpu_set_t all;
   std::memset(&all, 0xff, sizeof all);  // the kernel takes those that exist and are allowed
-  eal_detail::set_thread_affinity(all);
+  return all;
 }
 
 int run_as_member(group& g, const fork_options& options, const std::function<int()>& body) {
@@ -38,12 +38,14 @@ int run_as_member(group& g, const fork_options& options, const std::function<int
     eal_detail::new_stop_state_in_child();
     mem::run_fork_hooks();
     g.enter_again_after_fork(options.name);
-    if (options.processors.empty()) float_over_all_processors();
+    if (options.processors.empty()) eal_detail::set_thread_affinity(all_processors());
     int code = 0;
     {
       const lcore_registration registered{
-          g, {.id = options.id == no_lcore ? std::nullopt : std::optional{options.id}, .processors = options.processors}};
-      const eal_detail::child_services services{g};
+          g,
+          {.id = options.id == no_lcore ? std::nullopt : std::optional{options.id}, .processors = options.processors}};
+      const eal_detail::lcore_place place{static_cast<unsigned>(registered.id()), options.processors};
+      const eal_detail::services services{g, all_processors(), {&place, 1}};
       code = body();
     }
     g.leave();

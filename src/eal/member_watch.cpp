@@ -39,8 +39,8 @@ group_event event_of(group_event_kind kind, const mem::member& m, const char* wh
 
 }  // namespace
 
-member_watch::member_watch(group& g, event_loop& loop)
-    : group_{g}, loop_{loop}, fifo_{mem::open_nudge_fifo(g.runtime_dir(), g.local().slot)} {
+member_watch::member_watch(group& g, event_loop& loop, ipc::endpoint& messages)
+    : group_{g}, loop_{loop}, messages_{messages}, fifo_{mem::open_nudge_fifo(g.runtime_dir(), g.local().slot)} {
   for (const recovery_info& r : list_recoveries(g)) told_recoveries_ = r.sequence;
   fifo_watch_ = loop_.register_fd(fifo_.get(), [this](std::uint32_t) { on_nudge(); });
   loop_.post([this] { on_alarm(); });
@@ -112,6 +112,7 @@ void member_watch::forget_gone(const std::vector<mem::member>& now) {
       continue;
     }
     if (at->second.pidfd) loop_.unregister_fd(at->second.watch);
+    messages_.peer_dead(who.id, who.incarnation);
     const std::vector<recovery_info> journal = list_recoveries(group_);
     const bool died = std::any_of(journal.begin(), journal.end(), [&who](const recovery_info& r) {
       return r.process == who.id && r.incarnation == who.incarnation;
@@ -141,6 +142,7 @@ void member_watch::tell_role(const std::vector<mem::member>& now) {
   const process_id holder = at == now.end() ? no_process : at->id;
   if (holder == primary_) return;
   primary_ = holder;
+  messages_.set_primary(holder == group_.self());
   loop_.publish(at == now.end()
                     ? group_event{.kind = group_event_kind::role_changed, .text = "the primary role is vacant"}
                     : event_of(group_event_kind::role_changed, *at, "is the primary"));

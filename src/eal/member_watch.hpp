@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Watches the other members from the event thread: their pidfds make a death news at once, nudges tell of those who
 // join, leave or crash, and a slow alarm makes good for a nudge that was lost and for members of other PID namespaces.
-// A death is recovered here, and subscribers of this process are told what happened.
+// A death is recovered here; the message endpoint and subscribers of this process are told what happened.
 #pragma once
 
 #include <mpnet/event.hpp>
 #include <mpnet/group.hpp>
+#include <mpnet/ipc.hpp>
 
 #include <map>
 
@@ -16,7 +17,7 @@ namespace mpnet::eal_detail {
 
 class member_watch {
  public:
-  member_watch(group& g, event_loop& loop);
+  member_watch(group& g, event_loop& loop, ipc::endpoint& messages);
   ~member_watch();
   member_watch(const member_watch&) = delete;
   member_watch& operator=(const member_watch&) = delete;
@@ -38,6 +39,7 @@ class member_watch {
 
   group& group_;
   event_loop& loop_;
+  ipc::endpoint& messages_;
   mem::unique_fd fifo_;
   watch_id fifo_watch_{};
   // Only the event thread touches what follows.

@@ -11,8 +11,8 @@
 #include <functional>
 #include <span>
 
+#include "eal/member_watch.hpp"
 #include "eal/options.hpp"
-#include "eal/watch.hpp"
 
 namespace mpnet::eal_detail {
 
@@ -20,8 +20,12 @@ class services {
  public:
   /// `usable` are the processors that the process may use; the threads keep off those of `lcores` where any is left.
   services(group& g, const cpu_set_t& usable, std::span<const lcore_place> lcores);
+  ~services();
   services(const services&) = delete;
   services& operator=(const services&) = delete;
+
+  /// This process's services.  In a forked member its own, not the copy of the parent's.  Throws not_found.
+  [[nodiscard]] static services& current();
 
   [[nodiscard]] event_loop& events() noexcept { return events_; }
   [[nodiscard]] ipc::endpoint& messages() noexcept { return messages_; }
@@ -29,8 +33,9 @@ class services {
  private:
   std::function<void()> keep_off_lcores_;
   event_loop events_;
-  watch watch_;
   ipc::endpoint messages_;
+  member_watch watch_;
+  services* before_;
 };
 
 }  // namespace mpnet::eal_detail

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <mpnet/cycles.hpp>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/process.hpp>
 #include <mpnet/supervisor.hpp>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -57,7 +57,7 @@ struct supervisor::worker {
   child_process child;
   bool wanted = true;  // false: finished
   std::uint64_t started_ns = 0;
-  std::uint64_t due_ns = 0;  // when it may start
+  std::uint64_t due_ns = 0;   // when it may start
   unsigned early_deaths = 0;  // in a row
 };
 
@@ -82,7 +82,8 @@ supervisor::~supervisor() {
 worker_id supervisor::add(worker_spec spec) {
   for (const auto& w : workers_) {
     if (w->spec.name == spec.name) {
-      throw error{errc::invalid_argument, fmt::format("add worker '{}': the name is taken; give it another", spec.name)};
+      throw error{errc::invalid_argument,
+                  fmt::format("add worker '{}': the name is taken; give it another", spec.name)};
     }
   }
   const std::string orders = fmt::format("{}_ORDERS", spec.name);
@@ -100,7 +101,9 @@ void supervisor::keep(worker_id who, worker_resource resource) {
   workers_.at(static_cast<std::size_t>(who))->resources.push_back(std::move(resource));
 }
 
-int supervisor::pid_of(worker_id who) const { return workers_.at(static_cast<std::size_t>(who))->child.pid(); }
+int supervisor::pid_of(worker_id who) const {
+  return workers_.at(static_cast<std::size_t>(who))->child.pid();
+}
 
 void supervisor::tell(worker_event_kind kind, std::size_t index, const std::string& text) {
   const worker_event event{kind, worker_id{static_cast<std::uint32_t>(index)}, text};
@@ -145,8 +148,9 @@ void supervisor::stop(const std::vector<std::size_t>& whom) {
     }
     w.child.kill(SIGKILL);
     w.child.wait(-1);
-    tell(worker_event_kind::killed, i, fmt::format("{} (pid {}) did not answer STOP within {} ms and was killed", w.spec.name,
-                                                   pid, options_.stop_patience.count()));
+    tell(worker_event_kind::killed, i,
+         fmt::format("{} (pid {}) did not answer STOP within {} ms and was killed", w.spec.name, pid,
+                     options_.stop_patience.count()));
   }
 }
 
@@ -203,16 +207,16 @@ void supervisor::bury(std::size_t index) {
   // The first early death may be an accident; from the second on the pause doubles.
   w.early_deaths = lived_ns >= ns(options_.grown_up) ? 0 : w.early_deaths + 1;
   const std::chrono::milliseconds pause =
-      w.early_deaths < 2 ? std::chrono::milliseconds{0}
-                         : std::min(options_.first_pause * (1U << std::min(w.early_deaths - 2, 16U)), options_.longest_pause);
+      w.early_deaths < 2
+          ? std::chrono::milliseconds{0}
+          : std::min(options_.first_pause * (1U << std::min(w.early_deaths - 2, 16U)), options_.longest_pause);
   const std::uint64_t due = detail::monotonic_ns() + ns(pause);
   for (const std::size_t i : all) workers_[i]->due_ns = due;
   ++restarts_;
   if (pause.count() != 0) {
     tell(worker_event_kind::delayed, index,
          fmt::format("{} died {} ms after its start, {} times in a row; it starts again in {} ms", w.spec.name,
-                     lived_ns / 1'000'000, w.early_deaths,
-                     pause.count()));
+                     lived_ns / 1'000'000, w.early_deaths, pause.count()));
   }
 }
 

@@ -327,8 +327,9 @@ void check_usable(const group& g) {
 group::group(const group_options& options) : local_(std::make_unique<local_state>()) {
   group* expected = nullptr;
   if (!the_group.compare_exchange_strong(expected, this, std::memory_order_acq_rel)) {
-    throw error{errc::busy, fmt::format("enter group '{}': this process is in group '{}'; a process is in one group at a time",
-                                        options.file_prefix, expected->file_prefix())};
+    throw error{errc::busy,
+                fmt::format("enter group '{}': this process is in group '{}'; a process is in one group at a time",
+                            options.file_prefix, expected->file_prefix())};
   }
   static const int once = ::pthread_atfork(nullptr, nullptr, after_fork_in_child);
   (void)once;
@@ -360,7 +361,9 @@ void group::enter_again_after_fork(std::string_view name) {
   std::memcpy(s.command, name.data(), std::min(name.size(), sizeof s.command - 1));
 }
 
-group::~group() { leave(); }
+group::~group() {
+  leave();
+}
 
 void group::leave() noexcept {
   if (local_->forked.load(std::memory_order_relaxed) || control_ == nullptr) return;  // relaxed: see check_usable
