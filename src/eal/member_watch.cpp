@@ -142,7 +142,6 @@ void member_watch::tell_role(const std::vector<mem::member>& now) {
   const process_id holder = at == now.end() ? no_process : at->id;
   if (holder == primary_) return;
   primary_ = holder;
-  messages_.set_primary(holder == group_.self());
   loop_.publish(at == now.end()
                     ? group_event{.kind = group_event_kind::role_changed, .text = "the primary role is vacant"}
                     : event_of(group_event_kind::role_changed, *at, "is the primary"));

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -100,6 +101,9 @@ bool wait_for_stop(int timeout_ms) noexcept {
 }
 
 int stop_fd() {
+  // A child of a fork must not share it: its own request would stop the parent.
+  static const int once = pthread_atfork(nullptr, nullptr, eal_detail::new_stop_state_in_child);
+  static_cast<void>(once);
   int fd = stop_event.load(std::memory_order_seq_cst);
   if (fd >= 0) return fd;
   const int made = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
