@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
+#include <mpnet/event.hpp>
 #include <mpnet/fork.hpp>
 #include <mpnet/heap.hpp>
 #include <mpnet/memzone.hpp>
