@@ -33,7 +33,9 @@ group_event event_of(group_event_kind kind, const mem::member& m, const char* wh
   e.kind = kind;
   e.process = m.id;
   e.pid = m.pid;
-  e.text = fmt::format("process {} ('{}') {}", m.pid, m.command, what);
+  const bool gone = kind == group_event_kind::process_died || kind == group_event_kind::process_left;
+  e.text =
+      gone ? fmt::format("process {} {}", m.pid, what) : fmt::format("process {} ('{}') {}", m.pid, m.command, what);
   return e;
 }
 
@@ -132,7 +134,7 @@ void member_watch::tell_recoveries() {
                    .pid = r.pid,
                    .objects_returned = r.objects_returned,
                    .duration_ns = r.duration_ns,
-                   .text = fmt::format("recovered process {} ('{}'): {} objects returned in {} us", r.pid, r.command,
+                   .text = fmt::format("process {} is recovered: {} objects returned in {} us", r.pid,
                                        r.objects_returned, r.duration_ns / 1000)});
   }
 }
@@ -143,8 +145,8 @@ void member_watch::tell_role(const std::vector<mem::member>& now) {
   if (holder == primary_) return;
   primary_ = holder;
   loop_.publish(at == now.end()
-                    ? group_event{.kind = group_event_kind::role_changed, .text = "the primary role is vacant"}
-                    : event_of(group_event_kind::role_changed, *at, "is the primary"));
+                    ? group_event{.kind = group_event_kind::role_changed, .text = "nobody holds the primary role"}
+                    : event_of(group_event_kind::role_changed, *at, "is the primary now"));
 }
 
 }  // namespace mpnet::eal_detail
