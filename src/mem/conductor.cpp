@@ -178,7 +178,21 @@ std::size_t recover_dead(group& g) {
   }
 }
 
+namespace {
+std::mutex leavers_mutex;
+std::vector<void (*)() noexcept> leavers;
+}  // namespace
+
+void at_leave(void (*function)() noexcept) {
+  const std::lock_guard lock{leavers_mutex};
+  leavers.push_back(function);
+}
+
 void leave(group& g) {
+  {
+    const std::lock_guard lock{leavers_mutex};
+    for (const auto function : leavers) function();
+  }
   local_state& local = g.local();
   control& c = g.control();
   detail::release_lease();

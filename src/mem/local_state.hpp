@@ -45,6 +45,10 @@ struct local_state {
 /// Throws unless `g` may be used by this process; every control-path function of mem/ starts with it.
 void check_usable(const group& g);
 
+/// Calls `function` when this process leaves a group, while it is still a member: layers above close what they hold.
+/// Once a process and function; control.
+void at_leave(void (*function)() noexcept);
+
 /// Adds an observer of memory changes made by this process; returns a number for remove_extent_observer.
 int add_extent_observer(group& g, extent_observer observer);
 void remove_extent_observer(group& g, int number) noexcept;

@@ -34,7 +34,9 @@ using detail::queue_shared;
 class device {
  public:
   device(group& g, port_shared& shared) noexcept : group_(g), shared_(shared) {}
-  virtual ~device() = default;  // detaches; never destroys what others use
+  /// Closes descriptors and mappings of this process; never destroys what others use.  Must not touch the region: in
+  /// the child of a fork it is not mapped any more.
+  virtual ~device() = default;
   device(const device&) = delete;
   device& operator=(const device&) = delete;
 
@@ -87,9 +89,6 @@ class device {
   virtual void add_stats(port_stats&) {}
   virtual void add_extended_stats(std::vector<named_counter>&) {}
   virtual void reset_stats() {}
-
-  /// The process forked (library fork, child's side): re-establish what a fork does not hand on (file locks).
-  virtual void after_fork() {}
 
   [[nodiscard]] group& owner() const noexcept { return group_; }
   [[nodiscard]] port_shared& shared() const noexcept { return shared_; }

@@ -47,6 +47,7 @@ local_port::~local_port() {
 }
 
 bool local_port::is_current() const noexcept {
+  if (device_ == nullptr) return false;  // closed: the region may be gone
   // relaxed: ordered by the acquire load of the state before it
   return is_there(shared_) && shared_.generation.load(std::memory_order_relaxed) == generation_;
 }
@@ -280,14 +281,14 @@ void local_port::give_back(std::uint16_t queue, queue_side side) noexcept {
   }
 }
 
-void local_port::after_fork() {
+void local_port::abandon() noexcept {
   new (&mutex_) std::mutex;  // another thread of the parent may have held it
   for (std::uint16_t q = 0; q < max_queues; ++q) {
     bursts_.rx[q] = {};
     bursts_.tx[q] = {};
     rx_mine_[q] = tx_mine_[q] = 0;
   }
-  if (device_ != nullptr && is_current()) device_->after_fork();
+  device_.reset();
 }
 
 void local_port::close() noexcept {

@@ -50,8 +50,8 @@ class local_port {
     const word_lock lock{group_, shared_.control, what(verb)};
     return change(dev());
   }
-  /// In a forked child: nothing of what the parent drives is ours.
-  void after_fork();
+  /// In the child of a fork, where the region is not mapped: forgets everything, touches nothing shared.
+  void abandon() noexcept;
   /// Forgets the device: the process leaves the group, or the port was removed.
   void close() noexcept;
 
@@ -84,10 +84,8 @@ class local_port {
 /// Adds one that was just created.
 void remember(std::shared_ptr<local_port> half);
 
-/// The process leaves its group: closes all local halves.  Handles on ports stay valid and do nothing.
+/// The process leaves its group: closes all local halves.  Handles on ports stay valid and do nothing.  Called by the
+/// group itself.  The child of a fork forgets its parent's halves by itself, and builds its own once it is a member.
 void leave_ports() noexcept;
-/// The same in the child of a fork that enters the group anew: drops the parent's claims, keeps descriptors and
-/// mappings.
-void ports_after_fork();
 
 }  // namespace mpnet::nic

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The local halves of this process, and the making and removing of ports.
 #include <fmt/format.h>
+#include <pthread.h>
 #include <mpnet/error.hpp>
 #include <mpnet/memzone.hpp>
 
 #include <algorithm>
 #include <cstring>
 
+#include "mem/local_state.hpp"
 #include "nic/local_port.hpp"
 
 namespace mpnet::nic {
@@ -17,8 +19,22 @@ struct registry {
   std::vector<std::shared_ptr<local_port>> halves;
 };
 
+registry& halves_of_process();
+
+/// In the child of a fork the region is not mapped and nothing is driven.
+void forget_in_child() {
+  registry& r = halves_of_process();
+  new (&r.mutex) std::mutex;  // another thread of the parent may have held it
+  for (const auto& half : r.halves) half->abandon();
+  r.halves.clear();
+}
+
 registry& halves_of_process() {
-  static auto* const instance = new registry;  // never destroyed: threads may outlive static destruction
+  static auto* const instance = [] {
+    mem::at_leave(&leave_ports);
+    ::pthread_atfork(nullptr, nullptr, &forget_in_child);
+    return new registry;  // never destroyed: threads may outlive static destruction
+  }();
   return *instance;
 }
 
@@ -153,12 +169,6 @@ void leave_ports() noexcept {
   const std::lock_guard lock{r.mutex};
   for (const auto& half : r.halves) half->close();
   r.halves.clear();
-}
-
-void ports_after_fork() {
-  registry& r = halves_of_process();
-  new (&r.mutex) std::mutex;  // another thread of the parent may have held it
-  for (const auto& half : r.halves) half->after_fork();
 }
 
 }  // namespace mpnet::nic

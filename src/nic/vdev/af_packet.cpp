@@ -42,7 +42,6 @@ class af_packet_device final : public virtual_device {
   [[nodiscard]] bool arm_rx_interrupt(std::uint16_t) noexcept override { return true; }  // readable while frames wait
   void add_stats(port_stats&) override;
   void add_extended_stats(std::vector<named_counter>& list) override;
-  void after_fork() override { lock_->retake(); }
 
  private:
   void create(const devargs& arguments);

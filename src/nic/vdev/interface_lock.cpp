@@ -66,10 +66,6 @@ interface_lock::interface_lock(const group& g, std::uint64_t netns_inode, std::u
   take();
 }
 
-void interface_lock::retake() {
-  take();
-}
-
 void interface_lock::take() {
   take_guard(fd_.get(), path_);
   const std::string holder = read_name(fd_.get());

@@ -19,8 +19,6 @@ class interface_lock {
  public:
   /// Throws busy naming the group and the pid that hold it.
   interface_lock(const group& g, std::uint64_t netns_inode, std::uint32_t ifindex, const std::string& interface);
-  /// In a forked child, which inherits no locks.
-  void retake();
 
  private:
   void take();
