@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "nic/port_table.hpp"
+#include "ring/ring_repair.hpp"
 #include "support/child.hpp"
 
 namespace test {
@@ -26,6 +27,7 @@ struct member {
   static mpnet::group_options options(const std::string& prefix, mpnet::process_type type) {
     mpnet::nic::register_port_kind();
     mpnet::detail::register_pool_kind();
+    mpnet::detail::register_ring_kind();
     mpnet::group_options o{.file_prefix = prefix, .type = type};
     if (type == mpnet::process_type::primary) {
       o.no_huge = true;

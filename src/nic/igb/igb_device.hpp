@@ -106,7 +106,6 @@ class igb_device final : public device {
   void add_stats(port_stats& stats) override;
   void add_extended_stats(std::vector<named_counter>& counters) override;
   void reset_stats() override;
-  void after_fork() override { way_->after_fork(); }
 
   /// Stops the queues that a dead process drove.
   void release_queues_of(std::uint16_t tag, detail::recovery_counts& counts) noexcept;
