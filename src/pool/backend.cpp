@@ -76,7 +76,7 @@ outcome try_claim(const claim& me, claimed_chunk& c, Wanted wanted) noexcept {
   const std::uint32_t i = c.i;
   pool_chunk& chunk = chunk_at(me.pool, i);
   auto& word = chunk.state;
-  prefetch_lines(&chunk, me.pool.chunk_bytes);
+  prefetch_lines<false>(&chunk, me.pool.chunk_bytes);
   // Relaxed: the CAS below acquires.
   std::uint64_t seen = word.load(std::memory_order_relaxed);
   chunk_state state = parse_chunk(seen);
@@ -191,6 +191,22 @@ void remember(std::uint32_t* ring, std::uint32_t& count, std::uint32_t i) noexce
   count = count + 1 >= 2 * chunk_hints::depth ? chunk_hints::depth : count + 1;
 }
 
+/// Where an lcore only gets or only puts, the chunks that it takes over come from another processor: picks the next one
+/// now, and asks for its lines while there is time.
+template <bool for_writing>
+void look_ahead(pool_header& pool, std::uint32_t word, std::uint32_t current, std::uint32_t* ring,
+                std::uint32_t& count) noexcept {
+  if (count != 0) return;
+  // Relaxed: a hint.
+  const std::uint64_t bits = pool.bitmap[word].bits.load(std::memory_order_relaxed) ^ (for_writing ? ~0ULL : 0);
+  const std::uint64_t others = bits & 0xffffffff & ~(1ULL << current % chunks_per_word);
+  if (others == 0) return;
+  const std::uint32_t next = word * chunks_per_word + static_cast<std::uint32_t>(std::countr_zero(others));
+  if (next >= pool.chunk_count) return;
+  prefetch_lines<for_writing>(&chunk_at(pool, next), pool.chunk_bytes);
+  remember(ring, count, next);
+}
+
 void set_hint(std::atomic<std::uint32_t>& hint, std::uint32_t value) noexcept {
   // Relaxed: any value is right.
   if (hint.load(std::memory_order_relaxed) != value) hint.store(value, std::memory_order_relaxed);
@@ -241,6 +257,7 @@ std::size_t backend_take(pool_header& pool, chunk_hints* own_hints, void** out, 
       remember(hints.emptied, hints.emptied_count, c.i);
     else
       set_hint(pool.partial_hint, c.i);
+    if (own_hints != nullptr) look_ahead<false>(pool, hints.filled_word, c.i, hints.filled, hints.filled_count);
     return result;
   });
 }
@@ -257,6 +274,7 @@ std::size_t backend_add(pool_header& pool, chunk_hints* own_hints, void* const* 
       remember(hints.filled, hints.filled_count, c.i);
     else
       set_hint(pool.partial_hint, c.i);
+    if (own_hints != nullptr) look_ahead<true>(pool, hints.room_word, c.i, hints.emptied, hints.emptied_count);
     return result;
   });
 }

@@ -18,8 +18,19 @@
 
 namespace mpnet::detail {
 
+/// Asks for lines, to be read or (without waiting for other processors' copies later) to be written.
+template <bool for_writing>
 inline void prefetch_lines(const void* from, std::size_t bytes) noexcept {
-  for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(static_cast<const char*>(from) + at);
+  const char* at = static_cast<const char*>(from);
+  for (const char* end = at + bytes; at < end; at += cache_line) {
+#if defined(__x86_64__)
+    if constexpr (for_writing) {
+      asm volatile("prefetchw %0" : : "m"(*at));
+      continue;
+    }
+#endif
+    __builtin_prefetch(at, for_writing ? 1 : 0);
+  }
 }
 
 /// Objects of `n` slots to `out`.
