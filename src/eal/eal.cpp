@@ -29,10 +29,6 @@
 #include "nic/port_table.hpp"
 #include "ring/ring_repair.hpp"
 
-#ifndef MPNET_VERSION
-#define MPNET_VERSION "0.1.0"
-#endif
-
 namespace mpnet {
 namespace {
 
@@ -177,7 +173,7 @@ struct eal::impl {
     throw error{
         errc::invalid_argument,
         fmt::format("{}: this process is a fork of the one that started EAL (pid {}), and has none of its threads; "
-                    "start EAL in it, or exec a program that does",
+                    "give it work of its own with fork_member(), or exec a program that starts EAL",
                     what, pid)};
   }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <mpnet/mpnet.hpp>
 
@@ -21,6 +22,8 @@ std::vector<std::string> arguments(const std::string& ids) {
   return {fmt::format("--lcores=({})@{}", ids, thread_processors().front()), "--no-huge", "--log-level=error",
           fmt::format("--file-prefix=launch-{}-{}", getpid(), ++count)};
 }
+
+constexpr auto npos = std::string::npos;
 
 template <class F>
 std::string complaint(F&& f) {
@@ -214,6 +217,23 @@ TEST_CASE("a registered thread that ends without giving its id back loses it all
       CHECK(lcore_id() == lcore{9});
     }}.join();
   }
+}
+
+TEST_CASE("the child of a plain fork is told so, and its end disturbs nobody", "[eal][process]") {
+  eal e{arguments("0-1")};
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const bool told = complaint([&] { e.launch(lcore{1}, [] {}); }).find("fork of the one that started EAL") != npos &&
+                      complaint([&] { lcore_registration{e}; }).find("plain fork()") != npos && lcore_id() == no_lcore;
+    e.~eal();  // as a return from its main() would
+    _exit(told ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  CHECK(status == 0);
+  e.launch(lcore{1}, [] { return lcore_id() == lcore{1} ? 4 : 0; });
+  CHECK(e.wait(lcore{1}) == 4);
+  CHECK(lcore_id() == lcore{0});
 }
 
 TEST_CASE("every lcore id but those in use can be registered, and one more is refused", "[eal]") {
