@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by scenarios, in the guest.  Ports 0 and 1 are user space's, 2 and 3 the kernel's, in namespaces left and right.
 set -u
-PATH=$MPNET_BUILD/examples:$MPNET_BUILD/tools:$MPNET_BUILD/bench:$PATH
+PATH=$(find "$MPNET_BUILD/examples" "$MPNET_BUILD/tools" "$MPNET_BUILD/bench" -maxdepth 1 -type d -printf "%p:" 2>/dev/null)$PATH
 
 fail() { echo "failed: $*"; exit 1; }
 skip() { echo "$*"; exit 77; }
@@ -75,3 +75,23 @@ set_up_ports() {
 carrier() { ip -n "$1" link show eth | grep -q LOWER_UP; }
 in_left() { ip netns exec left "$@"; }
 in_right() { ip netns exec right "$@"; }
+
+# symmetric_mp as process ID of COUNT on both ports; name sym_ID.
+start_symmetric() { # COUNT ID [EAL ARGUMENTS]
+  local count=$1 id=$2
+  shift 2
+  start "sym_$id" symmetric_mp --lcores "$id@$((id % $(nproc)))" --proc-type=auto --file-prefix vm "$@" -- -p 3 \
+    --num-procs "$count" --proc-id "$id"
+}
+use_both_ports=()
+[ ${#pci[@]} -lt 2 ] || use_both_ports=(-a "${pci[0]}" -a "${pci[1]}")
+forwarding() { in_left ping -c 1 -W 1 10.9.0.2 >/dev/null; }
+# All four flows of the peers must be able to reach a queue that somebody drives; ARP and the like land on queue 0.
+start_symmetrics() { # COUNT
+  local i
+  for ((i = 0; i < $1; ++i)); do
+    if [ $i = 0 ]; then start_symmetric "$1" 0 "${use_both_ports[@]}"; else start_symmetric "$1" $i; fi
+    wait_for 15 said "sym_$i" "orwarding" || { show "sym_$i"; fail "process $i did not start"; }
+  done
+  wait_for 15 forwarding || { for ((i = 0; i < $1; ++i)); do show "sym_$i"; done; fail "no ping goes through"; }
+}

@@ -76,6 +76,10 @@ void igb_device::initialise() {
 
   reset(hw_);
   const mac address = read_mac(hw_);
+  if (address == mac{} || (address[0] & 1) != 0) {
+    throw error{errc::system,
+                fmt::format("{}: the device has no MAC address; its NVM is empty or was not read", shared_.name)};
+  }
   for (unsigned q = 0; q < max_queues; ++q) {  // nothing runs after a reset
     static_cast<void>(stop_for_dead(hw_, q, a.rx[q]));
     static_cast<void>(stop_for_dead(hw_, q, a.tx[q]));

@@ -114,10 +114,9 @@ void reset(const hw& h) {
   h.regs.set_bits(CTRL, ctrl::rst);
   pause_us(5'000);  // §4.2.1.6: registers must not be read in the first milliseconds
   if (!wait_until(500, [&] { return (h.regs.read(CTRL) & ctrl::rst) == 0; })) too_late(h, "finish its reset");
-  if (!wait_until(500, [&] { return (h.regs.read(EECD) & eecd_auto_read_done) != 0; })) {
-    // I210 and I211 without flash never set it.
-    if (h.device->mac != family::i210 && h.device->mac != family::i211) too_late(h, "read its NVM");
-  }
+  // Auto read done tells that the NVM was read.  Parts without NVM never say so, and QEMU's neither: going on after the
+  // time that it may take is right for all of them, and a MAC address is checked for later.
+  static_cast<void>(wait_until(50, [&] { return (h.regs.read(EECD) & eecd_auto_read_done) != 0; }));
   mask_interrupts(h);
   h.regs.clear_bits(CTRL, ctrl::gio_master_disable);
   h.regs.set_bits(CTRL_EXT, ctrl_ext::drv_load);  // tells the firmware that a driver is here
