@@ -95,3 +95,4 @@ start_symmetrics() { # COUNT
   done
   wait_for 15 forwarding || { for ((i = 0; i < $1; ++i)); do show "sym_$i"; done; fail "no ping goes through"; }
 }
+not_forwarding() { ! forwarding; }
