@@ -81,6 +81,21 @@ TEST_CASE("bulk calls move all or nothing", "[ring]") {
   }
 }
 
+TEST_CASE("an empty burst moves nothing and leaves the ring usable", "[ring]") {
+  for (const ring_sync sync : modes) {
+    const test::ring_memory<std::uint32_t> memory{{.capacity = 4, .producers = sync, .consumers = sync}};
+    const auto r = memory.handle();
+    CHECK(r.enqueue_burst({}) == 0);
+    CHECK(r.enqueue_bulk({}));
+    CHECK(r.enqueue(7));
+    CHECK(r.dequeue_burst({}) == 0);
+    CHECK(r.dequeue_bulk({}));
+    CHECK(r.reserve(0).empty());
+    CHECK(r.peek(0).empty());
+    CHECK(r.dequeue() == 7);
+  }
+}
+
 TEST_CASE("a ring holds exactly its capacity", "[ring]") {
   for (const ring_sync mode : modes)
     for (std::size_t capacity = 1; capacity < 20; ++capacity) {

@@ -100,7 +100,7 @@ template <ring_side Side>
   using S = side_of<Side>;
   ring_own& own = S::own(h);
   const std::uint64_t key = ring_key(own);
-  if (key == 0) [[unlikely]]
+  if (key == 0 || want == 0) [[unlikely]]  // nothing wanted: a claim of nothing would never be committed
     return {0, 0};
   // The cases, each time around:
   //  1. somebody's claim stands: wait for its end (bounded), or repair it if its owner is dead;
