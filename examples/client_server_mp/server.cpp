@@ -70,6 +70,7 @@ class dealer {
 
   void flush(std::size_t client) noexcept {
     buffer& b = buffers_[client];
+    if (b.used == 0) return;
     const std::size_t taken = rings_[client].enqueue_burst({b.packets.data(), b.used});
     shared_.clients[client].dealt.add(taken);
     shared_.clients[client].refused.add(b.used - taken);
