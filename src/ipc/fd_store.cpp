@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <cerrno>
 #include <map>
@@ -20,9 +21,14 @@ struct store {
   std::map<std::string, std::shared_ptr<const fd_bundle>, std::less<>> bundles;
 };
 
-/// Never destroyed: the endpoint's threads may read it until the process ends.
+/// Never destroyed: the endpoint's threads may read it until the process ends.  The child of a fork offers the same.
 store& own() {
-  static store* const instance = new store;  // NOLINT: lives as long as the process
+  static store* const instance = [] {
+    auto* made = new store;  // NOLINT: lives as long as the process
+    const auto unlock = [] { own().mutex.unlock(); };
+    pthread_atfork([] { own().mutex.lock(); }, unlock, unlock);
+    return made;
+  }();
   return *instance;
 }
 

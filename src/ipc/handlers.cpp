@@ -2,6 +2,7 @@
 #include "ipc/handlers.hpp"
 
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <map>
 #include <mutex>
@@ -17,13 +18,31 @@ struct handler_table {
   std::map<std::string, std::shared_ptr<handler_entry>, std::less<>> entries;
 };
 
-/// Never destroyed: the endpoint's threads may read it until the process ends.
-handler_table& table() {
-  static handler_table* const instance = new handler_table;  // NOLINT: lives as long as the process
-  return *instance;
+thread_local const handler_call* current_call = nullptr;
+
+/// How many calls of this handler the calling thread is in.
+std::size_t own_calls(const handler_entry& entry) noexcept {
+  std::size_t n = 0;
+  for (const handler_call* call = current_call; call != nullptr; call = call->outer()) {
+    if (call->entry() == &entry) ++n;
+  }
+  return n;
 }
 
-thread_local const handler_call* current_call = nullptr;
+/// Never destroyed: the endpoint's threads may read it until the process ends.  The child of a fork finds it whole, and
+/// without the calls of threads that it does not have.
+handler_table& table() {
+  static handler_table* const instance = [] {
+    auto* made = new handler_table;  // NOLINT: lives as long as the process
+    pthread_atfork([] { table().mutex.lock(); }, [] { table().mutex.unlock(); },
+                   [] {
+                     for (auto& [name, entry] : table().entries) entry->running = own_calls(*entry);
+                     table().mutex.unlock();
+                   });
+    return made;
+  }();
+  return *instance;
+}
 
 }  // namespace
 
@@ -65,11 +84,7 @@ bool unregister_handler(std::string_view name) {
   if (found == table().entries.end()) return false;
   entry = std::move(found->second);
   table().entries.erase(found);
-  // Calls that this thread itself is in cannot end before we return.
-  std::size_t own = 0;
-  for (const handler_call* call = current_call; call != nullptr; call = call->outer()) {
-    if (call->entry() == entry.get()) ++own;
-  }
+  const std::size_t own = own_calls(*entry);  // cannot end before we return
   entry->idle.wait(lock, [&] { return entry->running <= own; });
   lock.unlock();
   return true;
