@@ -4,6 +4,7 @@
 #include <mpnet/args.hpp>
 #include <mpnet/lcore.hpp>
 
+#include <fstream>
 #include <memory>
 
 #include <catch2/catch.hpp>
@@ -104,6 +105,39 @@ TEST_CASE("start-up logs read as in DPDK's guide, in primary and secondary alike
   CHECK(secondary.wait() == 0);
   primary.close_input();
   CHECK(primary.wait() == 0);
+}
+
+TEST_CASE("the pages that -m stands for are named in the log", "[eal]") {
+  std::string text;
+  CHECK(run(probe(unique_prefix(), "0", {"-m", "128"}), text) == 0);
+  CHECK_THAT(text, Catch::Contains("EAL: Requesting 32768 pages of size 4096\n"));
+  std::ifstream file{"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"};
+  int free_pages = 0;
+  if (!(file >> free_pages) || free_pages < 64) {
+    WARN("SKIP: fewer than 64 free hugepages of 2 MiB");
+    return;
+  }
+  CHECK(run({EAL_PROBE, fmt::format("--lcores=0@{}", first_processor()), "-m", "128", "--file-prefix", unique_prefix()},
+            text) == 0);
+  CHECK_THAT(text, Catch::Contains("EAL: Requesting 64 pages of size 2097152\n"));
+}
+
+TEST_CASE("a second primary, and a secondary without anyone, end with exit code 1 and a way out", "[eal][bad-input]") {
+  const std::string prefix = unique_prefix();
+  std::string text;
+  CHECK(run(probe(prefix, "0", {"--proc-type=secondary"}), text) == 1);
+  CHECK_THAT(text, Catch::Contains("no process of it lives; start one with --proc-type=primary"));
+  child first{probe(prefix, "0", {"-n", "4", "--", "hold"})};
+  REQUIRE(first.read_until("ready\n"));
+  CHECK(run(probe(prefix, "1"), text) == 1);
+  CHECK_THAT(text,
+             Catch::Contains(fmt::format("process {} ('", first.pid())) && Catch::Contains(" is its primary; use "));
+  CHECK(run(probe(prefix, "1", {"--proc-type=auto", "-n", "2"}), text) == 1);
+  CHECK_THAT(text, Catch::Contains("-n 0x2 differs from the group's 0x4; leave the option out"));
+  CHECK(run(probe(prefix, "1", {"--proc-type=auto", "--log-level=error"}), text) == 0);
+  CHECK(text == "secondary\n");
+  first.close_input();
+  CHECK(first.wait() == 0);
 }
 
 TEST_CASE("log levels silence the start", "[eal]") {
