@@ -65,7 +65,8 @@ endpoint::impl::~impl() {
     const std::lock_guard lock{mutex};
     stopping = true;  // no new connections, calls or requests
     unwatch(listening.get());
-    listening.reset();
+    // Refuses who comes now.  A thread may still accept from it, so it is closed only once the threads have ended.
+    ::shutdown(listening.get(), SHUT_RDWR);
     for (const auto& [id, p] : peers) hang_up(*p);
     for (const auto& [id, link] : links) ::shutdown(link->socket->get(), SHUT_RDWR);
   }
