@@ -8,13 +8,15 @@ namespace mpnet::nic {
 
 extern const driver null_driver;
 extern const driver ring_driver;
+extern const driver pcap_driver;
 extern const driver af_packet_driver;
 namespace igb {
 extern const driver igb_driver;
 }
 
 namespace {
-constexpr std::array<const driver*, 4> drivers{&null_driver, &ring_driver, &af_packet_driver, &igb::igb_driver};
+constexpr std::array<const driver*, 5> drivers{&null_driver, &ring_driver, &pcap_driver, &af_packet_driver,
+                                               &igb::igb_driver};
 }
 
 std::span<const driver* const> all_drivers() noexcept {

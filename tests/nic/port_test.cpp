@@ -94,7 +94,8 @@ TEST_CASE("a port goes through its states, and refuses what does not fit one", "
   CHECK(try_it([&] { p.start(); }).kind == errc::invalid_argument);
   CHECK(try_it([&] { (void)p.take_queue(q0); }).kind == errc::invalid_argument);
   CHECK(try_it([&] { p.configure({.rx_queues = 1, .tx_queues = 1, .pool = "no such"}); }).kind == errc::not_found);
-  CHECK(try_it([&] { p.configure({.rx_queues = 17, .tx_queues = 1, .pool = "mbufs"}); }).kind == errc::invalid_argument);
+  CHECK(try_it([&] { p.configure({.rx_queues = 17, .tx_queues = 1, .pool = "mbufs"}); }).kind ==
+        errc::invalid_argument);
   CHECK(try_it([&] { p.configure({.pool = "mbufs", .rx_offloads = rx_offload::rss_hash}); }).kind == errc::unsupported);
   p.configure(with_pool(2));
   p.start();
@@ -186,7 +187,7 @@ TEST_CASE("a queue has one driver at a time, and who comes second learns its pid
 
   driver.kill(SIGKILL);
   CHECK(driver.wait() == 1000 + SIGKILL);
-  auto claim = p.take_queue(q1);  // recovery need not have run
+  auto claim = p.take_queue(q1);       // recovery need not have run
   CHECK(p.stats(q1).rx_packets == 8);  // the counts go on
   mem::recover_dead(m.g);
   CHECK(p.driver_of(q1, queue_side::rx)->pid == static_cast<std::uint32_t>(getpid()));
@@ -268,7 +269,8 @@ TEST_CASE("net_ring gives back what was sent on it, in order", "[nic][vdev]") {
   auto c0 = p.take_queue(q0);
   auto c1 = p.take_queue(q1);
   std::array<mbuf*, 12> out{};
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = packet_of(pool, frame_of(60 + i, static_cast<std::uint32_t>(i)));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = packet_of(pool, frame_of(60 + i, static_cast<std::uint32_t>(i)));
   CHECK(p.tx_burst(q0, out) == 8);  // the ring is full: the rest stays ours
   std::array<mbuf*, 12> in{};
   CHECK(p.rx_burst(q1, in) == 0);

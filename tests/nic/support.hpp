@@ -58,7 +58,9 @@ inline outcome try_it(const std::function<void()>& f) {
   return {};
 }
 
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 inline mpnet::mbuf* packet_of(const mpnet::mbuf_pool& pool, const std::vector<std::uint8_t>& bytes) {
   mpnet::mbuf* m = pool.alloc();

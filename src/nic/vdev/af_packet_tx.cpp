@@ -24,13 +24,6 @@ bool can_send(const af_packet_queue& q, const mbuf& m, std::uint32_t mtu) noexce
   return tag != 0 || (m.data()[12] == std::byte{0x81} && m.data()[13] == std::byte{0});
 }
 
-void insert_tag(const mbuf& m, std::byte* frame) noexcept {
-  std::memmove(frame + 16, frame + 12, m.packet_len - 12);
-  const std::array<std::byte, 4> tag{std::byte{0x81}, std::byte{0}, std::byte(m.vlan_tci >> 8),
-                                     std::byte(m.vlan_tci & 0xff)};
-  std::memcpy(frame + 12, tag.data(), tag.size());
-}
-
 void write_frame(const af_packet_queue& q, const mbuf& m, tpacket2_hdr* h) noexcept {
   std::byte* to = reinterpret_cast<std::byte*>(h) + data_at;
   std::byte* const frame = q.vnet ? to + sizeof(vnet_header) : to;
@@ -50,7 +43,7 @@ void write_frame(const af_packet_queue& q, const mbuf& m, tpacket2_hdr* h) noexc
     finish_checksums(m, frame, len);
   }
   if ((m.flags & mbuf_flag::tx_vlan) != 0) [[unlikely]] {
-    insert_tag(m, frame);
+    insert_vlan_tag(frame, len, m.vlan_tci);
     len += 4;
     if (header.flags != 0) header.csum_start = static_cast<std::uint16_t>(header.csum_start + 4);
     if (header.gso_type != 0) header.hdr_len = static_cast<std::uint16_t>(header.hdr_len + 4);

@@ -49,6 +49,21 @@ void gather_packet(const mbuf* packet, std::byte* to) noexcept {
   }
 }
 
+void insert_vlan_tag(std::byte* frame, std::size_t len, std::uint16_t vlan_tci) noexcept {
+  std::memmove(frame + 16, frame + 12, len - 12);
+  const std::array<std::byte, 4> tag{std::byte{0x81}, std::byte{0}, std::byte(vlan_tci >> 8),
+                                     std::byte(vlan_tci & 0xff)};
+  std::memcpy(frame + 12, tag.data(), tag.size());
+}
+
+std::uint32_t flatten_packet(const mbuf& packet, std::byte* to) noexcept {
+  gather_packet(&packet, to);
+  finish_checksums(packet, to, packet.packet_len);
+  if ((packet.flags & mbuf_flag::tx_vlan) == 0 || packet.packet_len < 12) return packet.packet_len;
+  insert_vlan_tag(to, packet.packet_len, packet.vlan_tci);
+  return packet.packet_len + 4;
+}
+
 std::uint64_t add_checksum(const std::byte* bytes, std::size_t len, std::uint64_t sum) noexcept {
   // 32 bits at a time into 64: no carry is lost for less than 16 GiB.
   for (; len >= 4; bytes += 4, len -= 4) {

@@ -47,6 +47,12 @@ void fill_packet(mbuf* packet, const std::byte* from, std::uint32_t len) noexcep
 /// Copies a packet's bytes to `to`, which has room for packet_len.  Hot.
 void gather_packet(const mbuf* packet, std::byte* to) noexcept;
 
+/// The packet as it goes on a wire: gathered, checksums computed, VLAN tag in place.  `to` has room for packet_len + 4;
+/// returns the length.  Hot.
+[[nodiscard]] std::uint32_t flatten_packet(const mbuf& packet, std::byte* to) noexcept;
+/// Puts vlan_tci behind the addresses of a frame of `len` bytes.  Hot.
+void insert_vlan_tag(std::byte* frame, std::size_t len, std::uint16_t vlan_tci) noexcept;
+
 /// Computes what the packet asks its device to compute (its tx checksum flags, not segmentation) over a contiguous
 /// copy. Hot.
 void finish_checksums(const mbuf& packet, std::byte* frame, std::size_t len) noexcept;
