@@ -91,11 +91,14 @@ lease& take_lease(group& g, lcore id) {
 lease& take_any_lcore(group& g) {
   mem::check_usable(g);
   if (this_lease != nullptr && lcore_id() == no_lcore) release_lease();
-  for (std::size_t i = 0; i < max_lcores; ++i) {
-    if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free &&
-        try_take(lease_table[i])) {  // relaxed: hint
-      return lease_table[i];
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    for (std::size_t i = 0; i < max_lcores; ++i) {
+      if (lease_table[i].state.load(std::memory_order_relaxed) == lease_free &&
+          try_take(lease_table[i])) {  // relaxed: hint
+        return lease_table[i];
+      }
     }
+    if (attempt == 0) mem::recover_dead(g);  // some owners may be dead, and nobody noticed yet
   }
   throw error{errc::limit, fmt::format("register a thread: all {} lcore ids are taken", max_lcores)};
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <mpnet/mpnet.hpp>
@@ -33,6 +34,12 @@ std::string complaint(F&& f) {
     return e.what();
   }
   return "no complaint";
+}
+
+/// Registers the calling thread; the object is never destroyed.
+void leave_registered(group& g, lcore id) {
+  alignas(lcore_registration) static thread_local std::byte storage[sizeof(lcore_registration)];
+  new (storage) lcore_registration{g, {.id = id, .processors = {}}};
 }
 
 }  // namespace
@@ -213,11 +220,37 @@ TEST_CASE("a registered thread that ends without giving its id back loses it all
   eal e{arguments("0")};
   for (int i = 0; i < 3; ++i) {
     std::thread{[&] {
-      new lcore_registration{e, {.id = lcore{9}, .processors = {}}};  // never destroyed
+      leave_registered(e, lcore{9});  // never destroyed
       CHECK(lcore_id() == lcore{9});
     }}.join();
   }
 }
+
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which want to see threads end
+TEST_CASE("a thread that the kernel ends without a word gives its lcore id back too", "[eal][crash]") {
+  eal e{arguments("0-1")};
+  for (int i = 0; i < 3; ++i) {
+    std::thread{[&] {
+      leave_registered(e, lcore{9});
+      syscall(SYS_exit, 0);  // no destructor runs
+    }}.join();
+  }
+}
+
+TEST_CASE("the death of a thread is noticed and repaired though nobody asks for its id", "[eal][crash]") {
+  eal e{arguments("0-1")};
+  std::latch told{1};
+  const auto id = e.events().subscribe(group_event_kind::recovery_done, [&](const group_event& what) {
+    if (what.pid == getpid()) told.count_down();
+  });
+  std::thread{[&] {
+    leave_registered(e, lcore{9});
+    syscall(SYS_exit, 0);
+  }}.join();
+  told.wait();
+  e.events().unsubscribe(id);
+}
+#endif
 
 TEST_CASE("the child of a plain fork is told so, and its end disturbs nobody", "[eal][process]") {
   eal e{arguments("0-1")};
