@@ -16,7 +16,7 @@
 
 extern char** environ;
 
-namespace test {
+namespace eal_test {
 
 class child {
  public:
@@ -99,4 +99,4 @@ class child {
   std::string output_;
 };
 
-}  // namespace test
+}  // namespace eal_test

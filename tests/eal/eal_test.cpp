@@ -11,7 +11,7 @@
 
 #include "child.hpp"
 
-using test::child;
+using eal_test::child;
 using words = std::vector<std::string>;
 
 namespace {
