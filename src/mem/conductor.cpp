@@ -83,6 +83,9 @@ void free_leases(const casualty& c) {
     // relaxed: nobody reads the claims of a lease that is not held
     l->ring.ring.store(0, std::memory_order_relaxed);
     l->pool.pool.store(0, std::memory_order_relaxed);
+    // Or the next owner would look dead from when it takes the lease until it has made its mutex, and be buried alive.
+    // relaxed: published by the state
+    detail::alive_word(*l).store(0, std::memory_order_relaxed);
     l->state.store(detail::lease_free, std::memory_order_release);  // [R-lease-state]
   }
 }
