@@ -51,13 +51,13 @@ TEST_CASE("a usage error is told with its remedy and exit code 2, without starti
   CHECK_THAT(text, Catch::Contains("eal_probe: unknown command 'nonsense'; see eal_probe.cpp\n"));
 }
 
-TEST_CASE("-h prints the options to stdout and exits 0", "[eal]") {
+TEST_CASE("option -h prints the options to stdout and exits 0", "[eal]") {
   std::string text;
   CHECK(run({EAL_PROBE, "-l", "0", "-h"}, text) == 0);
   CHECK_THAT(text, Catch::StartsWith("Usage: eal_probe [EAL options] [-- application options]\n"));
 }
 
-TEST_CASE("-v prints the version and goes on", "[eal]") {
+TEST_CASE("option -v prints the version and goes on", "[eal]") {
   std::string text;
   CHECK(run(probe(unique_prefix(), "0", {"-v"}), text) == 0);
   CHECK_THAT(text, Catch::Contains("EAL: mpnet version: '") && Catch::Contains("primary\n"));

@@ -243,7 +243,7 @@ TEST_CASE("each malformed option is answered with its own cause and remedy", "[e
   }
 }
 
-TEST_CASE("-h is answered whatever else stands on the line, but not after '--'", "[eal]") {
+TEST_CASE("option -h is answered whatever else stands on the line, but not after '--'", "[eal]") {
   CHECK(parse_options(words{"--frobnicate", "-h"}).show_help);
   CHECK(parse_options(words{"--help"}).show_help);
   CHECK_FALSE(parse_options(words{"--", "-h"}).show_help);
