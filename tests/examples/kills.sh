@@ -19,10 +19,15 @@ reaches() { # within two seconds of retries
   ! grep -q ' 0 received' "$work/reach.log"
 }
 reaches || fail "no traffic before the first kill"
-in_net left ping -D -i 0.01 -w 600 10.66.0.2 >"$work/flood" 2>&1 &
-net_pids+=($!)
-flood=$!
+start_in left "$work/flood" ping -D -i 0.01 -w 150 10.66.0.2
+flood=$started
+answers() { wc -l <"$work/flood"; }
 for ((i = 1; i <= count; ++i)); do
+  before=$(answers) end=$((SECONDS + 20))
+  until [ "$(answers)" -ge $((before + 3)) ]; do # traffic flows again after the last kill
+    [ $SECONDS -lt $end ] || fail "no traffic after kill $((i - 1))"
+    sleep 0.02
+  done
   victim=${members[RANDOM % ${#members[@]}]}
   kill_member "$victim"
   start_member "$victim" || fail "$victim did not come back after kill $i"
