@@ -130,7 +130,8 @@ def check_links():
     for path in files(""):
         if not path.endswith(".md"):
             continue
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text(path)):
+        prose = re.sub(r"```.*?```|`[^`\n]*`", "", text(path), flags=re.S)  # code has brackets of its own
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
             if "://" not in target and not os.path.exists(os.path.join(ROOT, os.path.dirname(path), target)):
                 yield f"{path}: links to {target}, which does not exist"
 
