@@ -11,9 +11,10 @@ int main(int argc, char** argv) {
     if (eal.args().size() != 1) throw mpnet::error{mpnet::errc::usage, "usage: audit [EAL options] -- POOL"};
     const auto pool = mpnet::mbuf_pool::attach(eal, eal.args()[0]);
     const mpnet::pool_audit a = pool.audit(eal);
-    std::printf("audit: %zu objects: %zu free, %zu in rings and queues, %zu held by processes, %zu lost, %zu duplicated\n",
-                a.object_count, a.in_backend, a.in_rings, a.held_elsewhere + a.in_caches_here + a.in_claims, a.lost,
-                a.duplicated);
+    std::printf(
+        "audit: %zu objects: %zu free, %zu in rings and queues, %zu held by processes, %zu lost, %zu duplicated\n",
+        a.object_count, a.in_backend, a.in_rings, a.held_elsewhere + a.in_caches_here + a.in_claims, a.lost,
+        a.duplicated);
     return a.sound() ? 0 : 1;
   });
 }

@@ -43,7 +43,7 @@ awk '/^```cpp/ { on = 1; next } /^```/ { on = 0 } on' "$source/README.md" >"$wor
 "$cxx" -std=c++20 "$work/hall.cpp" -o "$work/hall" $(pkg-config --cflags --libs $how mpnet)
 options="-n 4 --no-huge -m 64 --file-prefix readme-$$"
 # shellcheck disable=SC2086  # a list of words
-"$work/hall" --lcores 0@0 --proc-type=primary $options >"$work/hall.log" 2>&1 &
+stdbuf -oL "$work/hall" --lcores 0@0 --proc-type=primary $options >"$work/hall.log" 2>&1 &
 hall=$!
 tries=0
 # shellcheck disable=SC2086  # a list of words

@@ -6,10 +6,10 @@
 #include <mpnet/error.hpp>
 #include <mpnet/group.hpp>
 
+#include <unistd.h>
 #include <cstdio>
 #include <string>
 #include <thread>
-#include <unistd.h>
 
 int main() {
   int failures = 0;
