@@ -41,9 +41,9 @@ std::vector<row> run_matrix(const matrix& m, const options& o) {
   const std::vector<unsigned> all_bursts = o.smoke ? std::vector<unsigned>{8} : std::vector<unsigned>{1, 8, 32, 128};
   cell_plan plan;
   plan.processors = processors_for(o);
-  plan.rounds = o.rounds != 0 ? o.rounds : o.smoke ? 2 : m.rounds;
-  plan.objects = o.smoke ? m.objects / 16 : m.objects;
-  plan.duration_us = o.smoke ? 5000 : m.duration_us;
+  plan.rounds = o.rounds != 0 ? o.rounds : o.smoke ? 1 : m.rounds;
+  plan.objects = o.smoke ? m.objects / 64 : m.objects;
+  plan.duration_us = o.smoke ? 1000 : m.duration_us;
   for (const auto& ours : m.ours) {
     if (!selected(o.modes, ours->mode)) continue;
     plan.mpnet = ours.get();
