@@ -7,6 +7,7 @@
 // is left to read.
 #pragma once
 
+#include <sched.h>
 #include <mpnet/ipc.hpp>
 
 #include <chrono>
@@ -23,6 +24,20 @@
 #include "ipc/wire.hpp"
 
 namespace mpnet::ipc {
+
+/// How long a thread that just had something to do looks for more before it sleeps.  Waking a sleeper on another
+/// processor takes longer than a short request and its answer; whoever wants the processor meanwhile gets it.
+inline constexpr std::chrono::microseconds stay_awake{50};
+
+/// Calls poll(false), which must not wait, until it finds something or `until` has come; then poll(true), which may.
+template <class Poll>
+bool wait_awhile(std::chrono::steady_clock::time_point until, Poll poll) {
+  while (std::chrono::steady_clock::now() < until) {
+    if (poll(false)) return true;
+    ::sched_yield();
+  }
+  return poll(true);
+}
 
 using clock = std::chrono::steady_clock;
 

@@ -105,9 +105,12 @@ void endpoint::impl::run_later(std::function<void()> call) {
 void endpoint::impl::run_thread(std::uint64_t key) {
   pthread_setname_np(pthread_self(), "mpnet-ipc");
   if (options.on_thread_start) options.on_thread_start();
+  auto awake_until = std::chrono::steady_clock::time_point{};
   for (;;) {
     epoll_event event{};
-    if (::epoll_wait(epoll.get(), &event, 1, -1) == 1) {
+    if (wait_awhile(awake_until,
+                    [&](bool sleep) { return ::epoll_wait(epoll.get(), &event, 1, sleep ? -1 : 0) == 1; })) {
+      awake_until = std::chrono::steady_clock::now() + stay_awake;
       const std::uint64_t id = event.data.u64 & ((1ULL << 56) - 1);
       try {
         switch (static_cast<tag_kind>(event.data.u64 >> 56)) {

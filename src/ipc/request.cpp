@@ -73,7 +73,10 @@ class waiting {
     const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(limit).count();
     const timespec t{ns / 1'000'000'000, ns % 1'000'000'000};
     // A signal ends it early: then nothing was found, and the caller's loop waits for the rest.
-    if (::ppoll(polls_.data(), polls_.size(), &t, nullptr) <= 0) {
+    const timespec at_once{};
+    if (!wait_awhile(clock::now() + std::min<clock::duration>(limit, stay_awake), [&](bool sleep) {
+          return ::ppoll(polls_.data(), polls_.size(), sleep ? &t : &at_once, nullptr) > 0;
+        })) {
       for (pollfd& p : polls_) p.revents = 0;
     }
   }
