@@ -57,6 +57,7 @@ bool try_take(lease& l) noexcept {
   // A death from here on is seen by the slot alone until the mutex is held; recovery looks at both.
   l.slot.store(static_cast<std::uint16_t>(process_tag - 1), std::memory_order_relaxed);  // relaxed: read after state
   l.incarnation.fetch_add(1, std::memory_order_relaxed);                                 // relaxed: ours alone now
+  l.key.store(claim_key(l), std::memory_order_relaxed);
   clear_claims(l);
   lock_for_life(l);
   l.tid.store(tid, std::memory_order_release);  // for people, and for the check above

@@ -10,6 +10,10 @@
 
 namespace mpnet::detail {
 
+#if defined(__x86_64__)
+const bool has_wide_copy = __builtin_cpu_supports("avx2") != 0;
+#endif
+
 std::uint64_t ring_type_id(const char* type_name, std::size_t size) noexcept {
   std::uint64_t hash = 0xcbf29ce484222325ULL ^ size;
   for (; *type_name != '\0'; ++type_name) hash = (hash ^ static_cast<unsigned char>(*type_name)) * 0x100000001b3ULL;
@@ -123,9 +127,12 @@ std::size_t ring_approx_count(const ring_header& h) noexcept {
 }
 
 std::uint64_t ring_key_slow(const ring_own& own) noexcept {
-  if ((own.flags & ring_standalone) != 0) return key_of_nobody;
-  const lease* l = current_lease();
-  return l == nullptr ? 0 : lease_key(*l);
+  lease* l = this_lease;
+  if (l == nullptr && (own.flags & ring_standalone) != 0) return key_of_nobody;
+  l = current_lease();
+  if (l == nullptr) return 0;
+  l->key.store(claim_key(*l), std::memory_order_relaxed);  // relaxed: for this thread
+  return claim_key(*l);
 }
 
 }  // namespace mpnet::detail

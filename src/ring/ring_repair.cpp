@@ -21,9 +21,6 @@ ring_own& own_of(ring_header& h, ring_side side) {
 ring_published& published_of(ring_header& h, ring_side side) {
   return side == ring_side::producer ? h.produced : h.consumed;
 }
-const ring_published& peer_of(ring_header& h, ring_side side) {
-  return side == ring_side::producer ? h.consumed : h.produced;
-}
 
 }  // namespace
 
@@ -68,23 +65,36 @@ std::uint64_t ring_wait_idle(ring_header& h, ring_side side, std::uint64_t word)
   return word;
 }
 
-bool ring_take_over(ring_header& h, ring_side side, std::uint64_t key) noexcept {
-  if (key == 0) return false;
-  ring_own& own = own_of(h, side);
-  // The former user is dead or has stopped using the side; what it published is all that counts.
-  // relaxed: the side has one user, us; the key comes last, so that a death in between leaves the former one's there.
-  own.next.store(published_of(h, side).tail.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  // [A-ptail] [A-ctail] as in claim_single.
-  own.cached_peer.store(peer_of(h, side).tail.load(std::memory_order_acquire), std::memory_order_relaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  own.word.store(key, std::memory_order_relaxed);
-  return true;
+namespace {
+
+// A single side's user that died between its two stores has done the operation and not published it.  That is finished
+// here for whoever it was; a living user that is just there stores the same value a moment later.
+bool publish_late(ring_header& h, ring_side side) noexcept {
+  // The tail first.  Had the user moved on between the two loads, the tail would have changed and the CAS fails.
+  std::uint64_t tail = published_of(h, side).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail]
+  const std::uint64_t next = own_of(h, side).next.load(std::memory_order_acquire);  // [A-next]
+  if (next == tail) return false;
+  // [R-ptail] [R-ctail] in place of the user, whose copies were acquired with `next`.  relaxed: a failure is not used.
+  return published_of(h, side).tail.compare_exchange_strong(tail, next, std::memory_order_release,
+                                                            std::memory_order_relaxed);
 }
+
+// How far a side has come.  On a single side `next` leads: what is behind it has changed hands, published or not.
+std::uint64_t progress(ring_header& h, ring_side side) noexcept {
+  if (own_of(h, side).sync == ring_sync::single)
+    return own_of(h, side).next.load(std::memory_order_acquire);      // [A-next]
+  return published_of(h, side).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail]
+}
+
+}  // namespace
 
 void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
   for (const ring_side side : {ring_side::producer, ring_side::consumer}) {
     ring_own& own = own_of(h, side);
-    if (own.sync == ring_sync::single) continue;                          // whoever comes next takes over
+    if (own.sync == ring_sync::single) {
+      if (publish_late(h, side)) ++counts.rolled_forward;
+      continue;
+    }
     const std::uint64_t word = own.word.load(std::memory_order_acquire);  // [A-word]
     if ((word & key_mask) == 0 || !key_is_dead(word & key_mask)) continue;
     bool finished = false;
@@ -94,20 +104,20 @@ void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts
   if ((h.flags & ring_doorbell) != 0) ring_wake_consumers(h);
   // What lay in a private ring goes with its process.
   if ((h.flags & ring_private) != 0 && dead.tag != 0 && h.owner_slot + 1 == dead.tag) {
-    const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);  // [A-ptail]
-    h.consumed.tail.store(produced, std::memory_order_release);                      // [R-ctail]
-    h.consumer.word.store(h.consumers == ring_sync::single ? 0 : (produced & position_mask) << key_bits,
-                          std::memory_order_release);  // [R-word]
+    const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);            // [A-ptail]
+    h.consumer.next.store(produced, std::memory_order_release);                                // [R-next]
+    h.consumed.tail.store(produced, std::memory_order_release);                                // [R-ctail]
+    h.consumer.word.store((produced & position_mask) << key_bits, std::memory_order_release);  // [R-word]
   }
 }
 
 void ring_holdings(ring_header& h, const std::function<void(void*)>& visit) {
   if ((h.flags & ring_pool_objects) == 0 || h.element_size != sizeof(void*)) return;
   if ((h.flags & ring_private) != 0) return;  // its objects are tagged as its process's, and shared with nobody
-  // The consumers' tail first: what left the ring before carries its new owner's tag already.  A slot that is
+  // The consumers first: what left the ring before carries its new owner's tag already.  A slot that is
   // overwritten meanwhile holds an object of a living producer: visiting that does no harm.
-  const std::uint64_t consumed = h.consumed.tail.load(std::memory_order_acquire);  // [A-ctail]
-  const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);  // [A-ptail]
+  const std::uint64_t consumed = progress(h, ring_side::consumer);
+  const std::uint64_t produced = progress(h, ring_side::producer);
   const std::uint64_t count = std::min(distance(consumed, produced), h.capacity);
   auto* slots = reinterpret_cast<std::uint64_t*>(ring_slots(h));
   for (std::uint64_t i = 0; i < count; ++i) {

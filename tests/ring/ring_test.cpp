@@ -176,6 +176,7 @@ TEST_CASE("positions run past 2^40", "[ring]") {
     for (auto* tail : {&h.produced.tail, &h.consumed.tail}) *tail = start;
     for (auto* own : {&h.producer, &h.consumer}) {
       own->word = mode == ring_sync::single ? 0 : start << detail::key_bits;
+      own->next = start;
       own->cached_peer = start;
     }
     std::uint64_t in = 0, out = 0;

@@ -46,7 +46,7 @@ struct alignas(cache_line) lease {
   std::atomic<std::uint16_t> slot;         // the owner's process slot
   std::atomic<std::uint16_t> state;        // lease_state
   std::atomic<std::uint32_t> tid;          // the owner's thread id in its own PID namespace, for people
-  std::uint32_t spare;
+  std::atomic<std::uint32_t> key;          // names this owner of this lease in ring words; 0: not yet computed
   ring_claim ring;
   pool_claim pool;
 };
@@ -88,6 +88,13 @@ extern thread_local constinit lease* this_lease __attribute__((tls_model("initia
 
 [[nodiscard]] inline std::uint16_t lease_index(const lease& l) noexcept {
   return static_cast<std::uint16_t>(&l - lease_table);
+}
+
+/// {incarnation 12, lease index + 1 12}: names one owner of one lease, in words that survivors read.
+[[nodiscard]] inline std::uint32_t claim_key(const lease& l) noexcept {
+  // relaxed: changed only while nobody holds the lease.
+  const std::uint32_t incarnation = l.incarnation.load(std::memory_order_relaxed);
+  return ((incarnation & 0xfffU) << 12) | (lease_index(l) + 1U);
 }
 
 }  // namespace mpnet::detail

@@ -1,117 +1,108 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Moving objects between an array and a ring's slots.  Hot.
 //
-// In: 8 bytes at a time, because the caller has just stored its array so, and a wider load of what lies in the store
-// buffer in pieces waits until all of it has drained.  Out: vectors, because the slots were stored a while ago.
+// Both ways in the widest pieces there are: a burst that comes out soon after it went in then reads pieces that were
+// stored whole, which processors forward from the store buffer; 8 bytes at a time in and 16 out cost twice as much.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-#if defined(__AVX__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 namespace mpnet::detail {
 
-using may_alias_u64 [[gnu::may_alias]] = std::uint64_t;
-using may_alias_u32 [[gnu::may_alias]] = std::uint32_t;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MPNET_PLAIN_COPY 1  // sanitizers do not see into the assembly below
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define MPNET_PLAIN_COPY 1
+#endif
+#endif
 
-template <class Word>
-[[gnu::always_inline]] inline void copy_words(void* to, const void* from, std::size_t words) noexcept {
-  auto* d = static_cast<Word*>(to);
-  const auto* s = static_cast<const Word*>(from);
+#if defined(__x86_64__) && !defined(MPNET_PLAIN_COPY)
+/// Whether copy_wide() may be called: the processor has AVX2.  Set before main().
+extern const bool has_wide_copy;
+/// Worth a branch from here on.
+inline constexpr std::size_t wide_copy_bytes = 64;
+
+/// At least 64 bytes, the last 64 overlapping.  Assembly, because programs are mostly built for processors without
+/// AVX2, where a function with another target cannot be inlined, and the call costs more than it gains.
+[[gnu::always_inline]] inline void copy_wide(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  const std::byte* const last = from + bytes - 64;
+  const std::ptrdiff_t shift = to - from;
+  for (; from < last; from += 64) {
+    asm volatile(
+        "vmovdqu (%0), %%ymm0\n\tvmovdqu 32(%0), %%ymm1\n\t"
+        "vmovdqu %%ymm0, (%0,%1)\n\tvmovdqu %%ymm1, 32(%0,%1)"
+        :
+        : "r"(from), "r"(shift)
+        : "memory", "xmm0", "xmm1");
+  }
+  asm volatile(
+      "vmovdqu (%0), %%ymm0\n\tvmovdqu 32(%0), %%ymm1\n\t"
+      "vmovdqu %%ymm0, (%0,%1)\n\tvmovdqu %%ymm1, 32(%0,%1)\n\tvzeroupper"
+      :
+      : "r"(last), "r"(shift)
+      : "memory", "xmm0", "xmm1");
+}
+
+/// A multiple of 4 bytes that do not overlap.
+[[gnu::always_inline]] inline void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  if (bytes >= wide_copy_bytes && has_wide_copy) return copy_wide(to, from, bytes);
   std::size_t i = 0;
-  for (; i + 4 <= words; i += 4) {
-    const Word a = s[i], b = s[i + 1], c = s[i + 2], e = s[i + 3];
-    // Keeps the compiler from joining the four into a vector.
-    asm("" ::"r"(a), "r"(b), "r"(c), "r"(e));
-    d[i] = a;
-    d[i + 1] = b;
-    d[i + 2] = c;
-    d[i + 3] = e;
+  for (; i + 32 <= bytes; i += 32) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i + 16));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), a);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i + 16), b);
   }
-  if ((words & 2) != 0) {
-    const Word a = s[i], b = s[i + 1];
-    asm("" ::"r"(a), "r"(b));
-    d[i] = a;
-    d[i + 1] = b;
-    i += 2;
+  if ((bytes & 16) != 0) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+    i += 16;
   }
-  if ((words & 1) != 0) d[i] = s[i];
+  if ((bytes & 8) != 0) {
+    std::memcpy(to + i, from + i, 8);
+    i += 8;
+  }
+  if ((bytes & 4) != 0) std::memcpy(to + i, from + i, 4);
 }
-
-/// Into slots that do not wrap.
-template <class T>
-[[gnu::always_inline]] inline void copy_run_in(std::byte* slots, const T* objects, std::size_t count) noexcept {
-  if constexpr (sizeof(T) % 8 == 0 && alignof(T) >= 8) {
-    copy_words<may_alias_u64>(slots, objects, count * (sizeof(T) / 8));
-  } else if constexpr (sizeof(T) == 4 && alignof(T) >= 4) {
-    copy_words<may_alias_u32>(slots, objects, count);
-  } else {
-    for (std::size_t i = 0; i < count; ++i) std::memcpy(slots + i * sizeof(T), objects + i, sizeof(T));
-  }
-}
-
-/// Out of slots that do not wrap.
-template <class T>
-[[gnu::always_inline]] inline void copy_run_out(T* objects, const std::byte* slots, std::size_t count) noexcept {
-#if defined(__SSE2__)
-  auto* d = reinterpret_cast<std::byte*>(objects);
-  std::size_t left = count * sizeof(T);
-#if defined(__AVX__)
-  for (; left >= 32; left -= 32, d += 32, slots += 32)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(d), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(slots)));
-  if (left >= 16) {
 #else
-  for (; left >= 32; left -= 32, d += 32, slots += 32) {
-    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(slots));
-    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(slots + 16));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(d), a);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(d + 16), b);
-  }
-  if (left >= 16) {
-#endif
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(d), _mm_loadu_si128(reinterpret_cast<const __m128i*>(slots)));
-    left -= 16, d += 16, slots += 16;
-  }
-  if (left >= 8) {
-    std::memcpy(d, slots, 8);
-    left -= 8, d += 8, slots += 8;
-  }
-  if (left >= 4) std::memcpy(d, slots, 4);
-#else
-  for (std::size_t i = 0; i < count; ++i) std::memcpy(objects + i, slots + i * sizeof(T), sizeof(T));
-#endif
+inline void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  std::memcpy(to, from, bytes);
 }
+#endif
 
+/// Into the slots from `position` on; wraps.
 template <class T>
 [[gnu::always_inline]] inline void copy_in(std::byte* slots, std::uint64_t mask, std::uint64_t position,
                                            const T* objects, std::size_t count) noexcept {
+  const auto* from = reinterpret_cast<const std::byte*>(objects);
   const std::size_t at = position & mask;
   const std::size_t first = mask + 1 - at;
   if (count <= first) [[likely]] {
-    copy_run_in(slots + at * sizeof(T), objects, count);
+    copy_bytes(slots + at * sizeof(T), from, count * sizeof(T));
   } else {
-    copy_run_in(slots + at * sizeof(T), objects, first);
-    copy_run_in(slots, objects + first, count - first);
+    copy_bytes(slots + at * sizeof(T), from, first * sizeof(T));
+    copy_bytes(slots, from + first * sizeof(T), (count - first) * sizeof(T));
   }
 }
 
+/// Out of the slots from `position` on; wraps.
 template <class T>
 [[gnu::always_inline]] inline void copy_out(T* objects, const std::byte* slots, std::uint64_t mask,
                                             std::uint64_t position, std::size_t count) noexcept {
+  auto* to = reinterpret_cast<std::byte*>(objects);
   const std::size_t at = position & mask;
   const std::size_t first = mask + 1 - at;
   if (count <= first) [[likely]] {
-    copy_run_out(objects, slots + at * sizeof(T), count);
+    copy_bytes(to, slots + at * sizeof(T), count * sizeof(T));
   } else {
-    copy_run_out(objects, slots + at * sizeof(T), first);
-    copy_run_out(objects + first, slots, count - first);
+    copy_bytes(to, slots + at * sizeof(T), first * sizeof(T));
+    copy_bytes(to + first * sizeof(T), slots, (count - first) * sizeof(T));
   }
 }
 

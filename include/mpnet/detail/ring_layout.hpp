@@ -66,8 +66,8 @@ enum ring_flags : std::uint32_t {
 
 /// Touched by its own side alone.  Constants are repeated here so that an operation reads no further line.
 struct alignas(2 * cache_line) ring_own {
-  std::atomic<std::uint64_t> word;         // many: {position 40, key 24}, key 0 is idle; single: the last user's key
-  std::atomic<std::uint64_t> next;         // single: where its last user stopped; many_concurrent: unused
+  std::atomic<std::uint64_t> word;         // many: {position 40, key 24}, key 0 is idle
+  std::atomic<std::uint64_t> next;         // single: its own position; at most one operation ahead of the tail
   std::atomic<std::uint64_t> cached_peer;  // what the other side had published when last looked at
   std::uint64_t capacity;                  // creator: w, all: r, from here on
   std::uint64_t mask;                      // slots - 1
@@ -115,13 +115,6 @@ static_assert(offsetof(ring_header, produced) == 256 && offsetof(ring_header, co
   return (to - from) & position_mask;
 }
 
-/// {incarnation 12, lease index + 1 12}: names one owner of one lease.
-[[nodiscard]] inline std::uint64_t lease_key(const lease& l) noexcept {
-  // relaxed: changed only while nobody holds the lease.
-  const std::uint64_t incarnation = l.incarnation.load(std::memory_order_relaxed);
-  return ((incarnation & 0xfff) << 12) | (lease_index(l) + 1U);
-}
-
 /// True once the owner named by `key` is dead, or its lease has gone to another since.
 [[nodiscard]] bool key_is_dead(std::uint64_t key) noexcept;
 
@@ -144,8 +137,6 @@ enum class ring_side : std::uint8_t { producer, consumer };
 [[nodiscard]] std::uint64_t ring_wait_idle(ring_header& h, ring_side side, std::uint64_t word) noexcept;
 /// Undoes or finishes the claim `word` of a dead owner.  Any thread, any number at once; true for the one that did it.
 bool ring_repair_claim(ring_header& h, ring_side side, std::uint64_t word, bool& finished) noexcept;
-/// Another thread than the last takes a single side over.  False if it holds no lease and the ring is in a group.
-[[nodiscard]] bool ring_take_over(ring_header& h, ring_side side, std::uint64_t key) noexcept;
 /// The key of a thread that holds no lease yet; 0: it gets none.
 [[nodiscard]] std::uint64_t ring_key_slow(const ring_own& own) noexcept;
 

@@ -23,18 +23,22 @@ struct side_of<ring_side::producer> {
   static ring_own& own(ring_header& h) noexcept { return h.producer; }
   static ring_published& published(ring_header& h) noexcept { return h.produced; }
   static const ring_published& peer(ring_header& h) noexcept { return h.consumed; }
-  static std::uint64_t room(const ring_own& own, std::uint64_t position, std::uint64_t peer) noexcept {
-    return own.capacity - distance(peer, position);
+  static std::int64_t room(const ring_own& own, std::uint64_t position, std::uint64_t peer) noexcept {
+    return static_cast<std::int64_t>(own.capacity - distance(peer, position));
   }
+  /// Whether a freshly loaded tail is worth a store: what the next operation would find exhausted is not.
+  static bool keeps(std::int64_t, std::size_t) noexcept { return true; }
 };
 template <>
 struct side_of<ring_side::consumer> {
   static ring_own& own(ring_header& h) noexcept { return h.consumer; }
   static ring_published& published(ring_header& h) noexcept { return h.consumed; }
   static const ring_published& peer(ring_header& h) noexcept { return h.produced; }
-  static std::uint64_t room(const ring_own&, std::uint64_t position, std::uint64_t peer) noexcept {
-    return distance(position, peer);
+  // Signed: an exhausted copy of the peer's tail is not kept, so what is cached may lie behind the position.
+  static std::int64_t room(const ring_own&, std::uint64_t position, std::uint64_t peer) noexcept {
+    return static_cast<std::int64_t>((peer - position) << key_bits) >> key_bits;
   }
+  static bool keeps(std::int64_t room, std::size_t count) noexcept { return room > static_cast<std::int64_t>(count); }
 };
 
 /// What a claim got: `count` places from `position`; none if count is 0.
@@ -46,36 +50,40 @@ struct ring_grant {
 enum class ring_amount : std::uint8_t { all_or_nothing, up_to };
 
 [[nodiscard, gnu::always_inline]] inline std::uint64_t ring_key(const ring_own& own) noexcept {
-  const lease* l = this_lease;
-  if (l != nullptr) [[likely]]
-    return lease_key(*l);
+  if (this_lease != nullptr) [[likely]] {
+    // relaxed: written by this thread.
+    const std::uint32_t key = this_lease->key.load(std::memory_order_relaxed);
+    if (key != 0) [[likely]]
+      return key;
+  }
   return ring_key_slow(own);
 }
 
 // --- single -------------------------------------------------------------------------------------------------------
-// `next` is private to the side, so that a burst never loads the published line, which the peer may have taken away.
-// Killed between the stores of tail and next, `next` is behind; the key of the dead is still in `word`, so whoever
-// comes next takes over and reads the tail.
+// `next` is the side's own position, so that a burst never loads the published line, which the peer may have taken
+// away. It is stored before the tail.  Killed in between, the operation has happened and is published late: by the next
+// operation of whoever uses the side then, or by recovery.  Nothing needs to know who the dead one was.
 
 template <ring_side Side>
 [[gnu::always_inline]] inline ring_grant claim_single(ring_header& h, std::size_t want, ring_amount amount) noexcept {
   using S = side_of<Side>;
   ring_own& own = S::own(h);
-  const std::uint64_t key = ring_key(own);
-  // relaxed, as are next and cached_peer below: one thread uses the side.
-  if (own.word.load(std::memory_order_relaxed) != key) [[unlikely]] {
-    if (!ring_take_over(h, Side, key)) return {0, 0};
-  }
+  // relaxed, as cached_peer below: one thread uses the side.
   const std::uint64_t position = own.next.load(std::memory_order_relaxed);
-  std::uint64_t room = S::room(own, position, own.cached_peer.load(std::memory_order_relaxed));
-  if (room < want) [[unlikely]] {
+  std::int64_t room = S::room(own, position, own.cached_peer.load(std::memory_order_relaxed));
+  if (room < static_cast<std::int64_t>(want)) [[unlikely]] {
     // [A-ptail] [A-ctail] what the other side did to the slots before it published is done.
     const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);
-    own.cached_peer.store(peer, std::memory_order_relaxed);
     room = S::room(own, position, peer);
-    if (room < want) {
-      if (amount == ring_amount::all_or_nothing) return {position, 0};
-      want = room;
+    if (S::keeps(room, want)) own.cached_peer.store(peer, std::memory_order_relaxed);
+    if (room < static_cast<std::int64_t>(want)) {
+      if (amount == ring_amount::all_or_nothing || room <= 0) {
+        // Nothing to do: time to publish what a former user, now dead, left unpublished.  Both sides could wait for it.
+        if (S::published(h).tail.load(std::memory_order_relaxed) != position)
+          S::published(h).tail.store(position, std::memory_order_release);  // [R-ptail] [R-ctail]
+        return {position, 0};
+      }
+      want = static_cast<std::size_t>(room);
     }
   }
   return {position, want};
@@ -85,12 +93,10 @@ template <ring_side Side>
 [[gnu::always_inline]] inline void commit_single(ring_header& h, std::uint64_t position, std::size_t count) noexcept {
   using S = side_of<Side>;
   const std::uint64_t next = position + count;
+  // [R-next] what was done to the slots, for recovery, which may publish it in our place; pairs with [A-next].
+  S::own(h).next.store(next, std::memory_order_release);
   // [R-ptail] [R-ctail] publishes what was done to the slots.
   S::published(h).tail.store(next, std::memory_order_release);
-  // After the tail, never before: a thread that takes over must not publish slots which the dead one did not.
-  // release orders it behind the tail; only the side itself reads it.
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  S::own(h).next.store(next, std::memory_order_relaxed);
 }
 
 // --- many: one claim at a time ------------------------------------------------------------------------------------
@@ -119,15 +125,15 @@ template <ring_side Side>
     std::size_t count = want;
     // relaxed: stored by owners of the side while they held the word, whose release we acquired with it.
     std::uint64_t peer = own.cached_peer.load(std::memory_order_relaxed);
-    std::uint64_t room = S::room(own, position, peer);
+    std::int64_t room = S::room(own, position, peer);
     bool refreshed = false;
-    if (room < want) [[unlikely]] {
+    if (room < static_cast<std::int64_t>(want)) [[unlikely]] {
       peer = S::peer(h).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail] as in claim_single
       room = S::room(own, position, peer);
-      refreshed = true;
-      if (room < want) {
-        if (amount == ring_amount::all_or_nothing || room == 0) return {position, 0};
-        count = room;
+      refreshed = S::keeps(room, want);
+      if (room < static_cast<std::int64_t>(want)) {
+        if (amount == ring_amount::all_or_nothing || room <= 0) return {position, 0};
+        count = static_cast<std::size_t>(room);
       }
     }
     // [A-word] the former owner's commit is done.  Failure acquires too: the word is used again.
