@@ -11,7 +11,8 @@
 //   many             the default; threads take turns.  Right for most uses: a turn costs what one atomic instruction
 //   does,
 //                    nothing waits for a stopped thread longer than a bounded time, and zero-copy calls work
-//   many_concurrent  threads copy at the same time.  For several processors that work on one side with large bursts
+//   many_concurrent  threads work side by side in lanes; no order between different producers.  For more than one
+//                    processor on a side all the time
 #pragma once
 
 #include <mpnet/detail/ring_copy.hpp>
@@ -111,10 +112,12 @@ class ring {
 
   // --- on memory of the caller's: process-local rings, tests, benches
   // -------------------------------------------------
-  /// Bytes that a ring takes; throws invalid_argument for a capacity of 0 or more than 2^30.
-  [[nodiscard]] static std::size_t footprint(std::size_t capacity) {
-    return detail::ring_footprint(capacity, sizeof(T));
+  /// Bytes that such a ring takes; throws invalid_argument for a capacity of 0 or more than 2^30.
+  [[nodiscard]] static std::size_t footprint(const ring_options& options) {
+    return detail::ring_footprint(options, sizeof(T));
   }
+  /// The same for a ring without many_concurrent sides.
+  [[nodiscard]] static std::size_t footprint(std::size_t capacity) { return footprint({.capacity = capacity}); }
   /// Makes a ring in memory aligned to 128 bytes.  Its threads need no lease; those that have one are safe to kill.
   [[nodiscard]] static ring format(void* memory, std::size_t size_bytes, const ring_options& options) {
     return ring{detail::ring_format(memory, size_bytes, options, type(), detail::ring_standalone)};
@@ -140,7 +143,7 @@ class ring {
   [[nodiscard]] bool enqueue(const T& object) const noexcept { return put(&object, 1, amount::all_or_nothing) == 1; }
 
   /// Up to `count` free slots to write into, oldest first.  If any, the side is claimed: the same thread must commit()
-  /// soon, others wait meanwhile.  None on a many_concurrent side.  Follows rte_ring_enqueue_zc_burst_start.
+  /// soon, others wait meanwhile.  None on rings with a many_concurrent side.  Follows rte_ring_enqueue_zc_burst_start.
   [[nodiscard]] ring_runs<T> reserve(std::size_t count) const noexcept { return claim_runs<produce>(count); }
   /// Publishes the first `count` of the reserved slots (0: none) and ends the claim.
   void commit(std::size_t count) const noexcept {
@@ -185,9 +188,11 @@ class ring {
   // -----------------------------------------------------
   [[nodiscard]] std::size_t capacity() const noexcept { return header_->producer.capacity; }
   [[nodiscard]] std::size_t approx_count() const noexcept { return detail::ring_approx_count(*header_); }
-  [[nodiscard]] std::size_t approx_free_count() const noexcept { return capacity() - approx_count(); }
+  [[nodiscard]] std::size_t approx_free_count() const noexcept {
+    return capacity() - std::min(capacity(), approx_count());
+  }
   [[nodiscard]] bool approx_empty() const noexcept { return approx_count() == 0; }
-  [[nodiscard]] bool approx_full() const noexcept { return approx_count() == capacity(); }
+  [[nodiscard]] bool approx_full() const noexcept { return approx_count() >= capacity(); }
   [[nodiscard]] ring_sync producers() const noexcept { return header_->producers; }
   [[nodiscard]] ring_sync consumers() const noexcept { return header_->consumers; }
   /// Its name in the group.  Control.
@@ -203,6 +208,10 @@ class ring {
 
   std::size_t put(const T* objects, std::size_t count, amount how) const noexcept;
   std::size_t take(T* objects, std::size_t count, amount how) const noexcept;
+  static std::size_t put_in(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
+  static std::size_t take_from(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
+  static std::size_t put_in_lane(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
+  static std::size_t take_from_lanes(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
   template <detail::ring_side Side>
   ring_runs<T> claim_runs(std::size_t count) const noexcept;
   template <detail::ring_side Side>

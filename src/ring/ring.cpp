@@ -10,6 +10,12 @@
 
 namespace mpnet::detail {
 
+namespace {
+bool is_laned(const ring_options& options) {
+  return options.producers == ring_sync::many_concurrent || options.consumers == ring_sync::many_concurrent;
+}
+}  // namespace
+
 #if defined(__x86_64__)
 const bool has_wide_copy = __builtin_cpu_supports("avx2") != 0;
 #endif
@@ -20,12 +26,14 @@ std::uint64_t ring_type_id(const char* type_name, std::size_t size) noexcept {
   return hash;
 }
 
-std::size_t ring_footprint(std::size_t capacity, std::size_t element_size) {
-  if (capacity == 0 || capacity > max_ring_capacity)
+std::size_t ring_footprint(const ring_options& options, std::size_t element_size) {
+  const std::size_t capacity = options.capacity;
+  if (capacity == 0 || capacity > max_ring_capacity) {
     throw error{errc::invalid_argument,
                 fmt::format("ring: capacity {} cannot be; give 1 to {} objects", capacity, max_ring_capacity)};
-  const std::size_t bytes = sizeof(ring_header) + std::bit_ceil(capacity) * element_size;
-  return (bytes + alignof(ring_header) - 1) & ~(alignof(ring_header) - 1);
+  }
+  const std::size_t one = ring_lane_bytes(std::bit_ceil(capacity), element_size);
+  return is_laned(options) ? sizeof(ring_header) + ring_lane_count * one : one;
 }
 
 namespace {
@@ -43,7 +51,53 @@ void format_side(ring_own& own, ring_published& published, const ring_header& h,
 }
 
 bool known_sync(ring_sync sync) {
-  return sync == ring_sync::single || sync == ring_sync::many;
+  return sync <= ring_sync::many_concurrent;
+}
+
+// A ring without lanes, or one lane.
+ring_header* format_one(void* memory, const ring_options& options, const ring_type& type, std::uint32_t flags,
+                        std::size_t size_bytes) {
+  auto* h = ::new (memory) ring_header;
+  h->type_id = type.id;
+  h->capacity = options.capacity;
+  h->slot_count = std::bit_ceil(options.capacity);
+  h->element_size = type.element_size;
+  h->flags = flags;
+  h->producers = options.producers;
+  h->consumers = options.consumers;
+  h->owner_slot =
+      process_tag == 0 ? static_cast<std::uint16_t>(no_process) : static_cast<std::uint16_t>(process_tag - 1);
+  h->spare = 0;
+  h->size_bytes = size_bytes;
+  h->bell.store(0, std::memory_order_relaxed);  // relaxed: as in format_side
+  h->sleeping.store(0, std::memory_order_relaxed);
+  const bool laned = (flags & ring_laned) != 0;
+  format_side(h->producer, h->produced, *h, laned ? ring_sync::many_concurrent : options.producers);
+  format_side(h->consumer, h->consumed, *h, laned ? ring_sync::many_concurrent : options.consumers);
+  return h;
+}
+
+std::uint32_t flags_of(const ring_options& options, const ring_type& type) {
+  std::uint32_t flags = 0;
+  if (options.doorbell) flags |= ring_doorbell;
+  if (type.pool_objects) flags |= ring_pool_objects;
+  if (type.pool_objects && options.shared_between_processes) flags |= ring_tags;
+  if (!options.shared_between_processes) flags |= ring_private;
+  return flags;
+}
+
+bool header_is_sound(const ring_header& h, std::size_t size_bytes) {
+  if (h.capacity == 0 || h.capacity > max_ring_capacity || h.slot_count != std::bit_ceil(h.capacity)) return false;
+  if (!known_sync(h.producers) || !known_sync(h.consumers)) return false;
+  const ring_options options{.capacity = h.capacity, .producers = h.producers, .consumers = h.consumers};
+  if (((h.flags & ring_laned) != 0) != is_laned(options)) return false;
+  if (h.size_bytes > size_bytes || h.size_bytes < ring_footprint(options, h.element_size)) return false;
+  for (const ring_own* own : {&h.producer, &h.consumer}) {
+    const ring_sync asked = own == &h.producer ? h.producers : h.consumers;
+    if (own->mask != h.slot_count - 1 || own->capacity != h.capacity || own->flags != h.flags) return false;
+    if (own->sync != (is_laned(options) ? ring_sync::many_concurrent : asked)) return false;
+  }
+  return true;
 }
 
 [[noreturn]] void attach_failed(const char* name, errc code, const std::string& why) {
@@ -54,7 +108,7 @@ bool known_sync(ring_sync sync) {
 
 ring_header* ring_format(void* memory, std::size_t size_bytes, const ring_options& options, const ring_type& type,
                          std::uint32_t extra_flags) {
-  const std::size_t needed = ring_footprint(options.capacity, type.element_size);
+  const std::size_t needed = ring_footprint(options, type.element_size);
   if (memory == nullptr || reinterpret_cast<std::uintptr_t>(memory) % alignof(ring_header) != 0)
     throw error{errc::invalid_argument,
                 fmt::format("ring: memory at {} is not aligned to {} bytes", memory, alignof(ring_header))};
@@ -62,28 +116,18 @@ ring_header* ring_format(void* memory, std::size_t size_bytes, const ring_option
     throw error{errc::invalid_argument, fmt::format("ring: {} bytes given, {} needed for {} objects; see footprint()",
                                                     size_bytes, needed, options.capacity)};
   if (!known_sync(options.producers) || !known_sync(options.consumers))
-    throw error{errc::unsupported, "ring: a mode that this version does not know; use single or many"};
+    throw error{errc::unsupported, "ring: a mode that this version does not know; use single, many or many_concurrent"};
 
-  auto* h = ::new (memory) ring_header;
-  h->type_id = type.id;
-  h->capacity = options.capacity;
-  h->slot_count = std::bit_ceil(options.capacity);
-  h->element_size = type.element_size;
-  h->flags = extra_flags;
-  if (options.doorbell) h->flags |= ring_doorbell;
-  if (type.pool_objects) h->flags |= ring_pool_objects;
-  if (type.pool_objects && options.shared_between_processes) h->flags |= ring_tags;
-  if (!options.shared_between_processes) h->flags |= ring_private;
-  h->producers = options.producers;
-  h->consumers = options.consumers;
-  h->owner_slot =
-      process_tag == 0 ? static_cast<std::uint16_t>(no_process) : static_cast<std::uint16_t>(process_tag - 1);
-  h->spare = 0;
-  h->size_bytes = needed;
-  h->bell.store(0, std::memory_order_relaxed);  // relaxed: as in format_side
-  h->sleeping.store(0, std::memory_order_relaxed);
-  format_side(h->producer, h->produced, *h, options.producers);
-  format_side(h->consumer, h->consumed, *h, options.consumers);
+  std::uint32_t flags = flags_of(options, type) | extra_flags | (is_laned(options) ? ring_laned : 0U);
+  ring_header* h = format_one(memory, options, type, flags, needed);
+  if (is_laned(options)) {
+    ring_options each = options;
+    if (each.producers == ring_sync::many_concurrent) each.producers = ring_sync::many;
+    if (each.consumers == ring_sync::many_concurrent) each.consumers = ring_sync::many;
+    flags &= ~std::uint32_t{ring_laned | ring_doorbell};  // the bell is the whole ring's
+    const std::size_t bytes = ring_lane_bytes(h->slot_count, type.element_size);
+    for (std::size_t i = 0; i < ring_lane_count; ++i) format_one(&ring_lane(*h, i, bytes), each, type, flags, bytes);
+  }
   // [R-magic] publishes the whole of it; pairs with [A-magic] in ring_attach.
   h->magic.store(ring_magic, std::memory_order_release);
   return h;
@@ -106,13 +150,8 @@ ring_header* ring_attach(void* memory, std::size_t size_bytes, const ring_type& 
   if (h->type_id != type.id)
     attach_failed(name, errc::incompatible,
                   "its elements are of another type; attach with the type that it was made with");
-  const bool sound =
-      h->capacity != 0 && h->capacity <= max_ring_capacity && h->slot_count == std::bit_ceil(h->capacity) &&
-      h->size_bytes <= size_bytes && h->size_bytes >= sizeof(ring_header) + h->slot_count * h->element_size &&
-      known_sync(h->producers) && known_sync(h->consumers) && h->producer.mask == h->slot_count - 1 &&
-      h->consumer.mask == h->slot_count - 1 && h->producer.capacity == h->capacity &&
-      h->consumer.capacity == h->capacity && h->producer.sync == h->producers && h->consumer.sync == h->consumers;
-  if (!sound) attach_failed(name, errc::corrupt, "its header contradicts itself; destroy it and make it again");
+  if (!header_is_sound(*h, size_bytes))
+    attach_failed(name, errc::corrupt, "its header contradicts itself; destroy it and make it again");
   if ((h->flags & ring_private) != 0 && process_tag != 0 && h->owner_slot + 1 != process_tag)
     attach_failed(name, errc::busy,
                   fmt::format("it was made for process {} alone (shared_between_processes = false)", h->owner_slot));
@@ -120,6 +159,13 @@ ring_header* ring_attach(void* memory, std::size_t size_bytes, const ring_type& 
 }
 
 std::size_t ring_approx_count(const ring_header& h) noexcept {
+  if ((h.flags & ring_laned) != 0) {
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < ring_lane_count; ++i)
+      sum +=
+          ring_approx_count(ring_lane(const_cast<ring_header&>(h), i, ring_lane_bytes(h.slot_count, h.element_size)));
+    return sum;
+  }
   // [A-ctail] [A-ptail] the consumers' tail first: then the difference cannot be negative, at most too large.
   const std::uint64_t consumed = h.consumed.tail.load(std::memory_order_acquire);
   const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);

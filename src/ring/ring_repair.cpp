@@ -88,7 +88,17 @@ std::uint64_t progress(ring_header& h, ring_side side) noexcept {
 
 }  // namespace
 
-void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
+namespace {
+
+// The ring itself, or its lanes.
+template <class Visit>
+void for_each_part(ring_header& h, const Visit& visit) {
+  if ((h.flags & ring_laned) == 0) return visit(h);
+  for (std::size_t i = 0; i < ring_lane_count; ++i)
+    visit(ring_lane(h, i, ring_lane_bytes(h.slot_count, h.element_size)));
+}
+
+void repair_one(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
   for (const ring_side side : {ring_side::producer, ring_side::consumer}) {
     ring_own& own = own_of(h, side);
     if (own.sync == ring_sync::single) {
@@ -100,8 +110,6 @@ void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts
     bool finished = false;
     if (ring_repair_claim(h, side, word, finished)) ++(finished ? counts.rolled_forward : counts.rolled_back);
   }
-  // A producer that died between its commit and its ring of the bell left sleepers asleep.
-  if ((h.flags & ring_doorbell) != 0) ring_wake_consumers(h);
   // What lay in a private ring goes with its process.
   if ((h.flags & ring_private) != 0 && dead.tag != 0 && h.owner_slot + 1 == dead.tag) {
     const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);            // [A-ptail]
@@ -111,9 +119,7 @@ void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts
   }
 }
 
-void ring_holdings(ring_header& h, const std::function<void(void*)>& visit) {
-  if ((h.flags & ring_pool_objects) == 0 || h.element_size != sizeof(void*)) return;
-  if ((h.flags & ring_private) != 0) return;  // its objects are tagged as its process's, and shared with nobody
+void holdings_of_one(ring_header& h, const std::function<void(void*)>& visit) {
   // The consumers first: what left the ring before carries its new owner's tag already.  A slot that is
   // overwritten meanwhile holds an object of a living producer: visiting that does no harm.
   const std::uint64_t consumed = progress(h, ring_side::consumer);
@@ -126,6 +132,20 @@ void ring_holdings(ring_header& h, const std::function<void(void*)>& visit) {
     const std::uint64_t value = std::atomic_ref<std::uint64_t>{slots[at]}.load(std::memory_order_relaxed);
     if (value != 0) visit(reinterpret_cast<void*>(value));
   }
+}
+
+}  // namespace
+
+void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
+  for_each_part(h, [&](ring_header& part) { repair_one(part, dead, counts); });
+  // A producer that died between its commit and its ring of the bell left sleepers asleep.
+  if ((h.flags & ring_doorbell) != 0) ring_wake_consumers(h);
+}
+
+void ring_holdings(ring_header& h, const std::function<void(void*)>& visit) {
+  if ((h.flags & ring_pool_objects) == 0 || h.element_size != sizeof(void*)) return;
+  if ((h.flags & ring_private) != 0) return;  // its objects are tagged as its process's, and shared with nobody
+  for_each_part(h, [&](ring_header& part) { holdings_of_one(part, visit); });
 }
 
 }  // namespace mpnet::detail

@@ -12,7 +12,7 @@ namespace {
 zone_spec spec_of(std::string_view name, const ring_options& options, const ring_type& type) {
   return {.name = name,
           .kind = zone_kind::ring,
-          .size_bytes = ring_footprint(options.capacity, type.element_size),
+          .size_bytes = ring_footprint(options, type.element_size),
           .align_bytes = alignof(ring_header),
           .socket = options.socket};
 }

@@ -43,7 +43,7 @@ struct shared_world {
   std::array<pooled, object_count> objects;
   std::array<std::uint16_t, object_count> tags;
   std::uint32_t prefilled = 0;  // objects 1 … prefilled were put by the preparation
-  alignas(128) std::array<std::byte, 640 + 64 * 64> ring_bytes;
+  alignas(128) std::array<std::byte, 5 * 640 + 4 * 8 * 64> ring_bytes;
 };
 
 extern shared_world* world;

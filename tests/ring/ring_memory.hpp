@@ -12,7 +12,7 @@ namespace mpnet::test {
 template <class T>
 class ring_memory {
  public:
-  explicit ring_memory(const ring_options& options) : size_(ring<T>::footprint(options.capacity)) {
+  explicit ring_memory(const ring_options& options) : size_(ring<T>::footprint(options)) {
     bytes_ = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (bytes_ == MAP_FAILED) throw std::bad_alloc{};
     handle_ = ring<T>::format(bytes_, size_, options);

@@ -7,8 +7,8 @@
 namespace mpnet {
 
 template <class T>
-[[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
-  detail::ring_header& h = *header_;
+[[gnu::always_inline]] inline std::size_t ring<T>::put_in(detail::ring_header& h, const T* objects, std::size_t count,
+                                                          amount how) noexcept {
   const detail::ring_own& own = h.producer;
   if (own.sync == ring_sync::single) {
     const auto grant = detail::claim_single<produce>(h, count, how);
@@ -16,23 +16,19 @@ template <class T>
       return 0;
     detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
     detail::commit_single<produce>(h, grant.position, grant.count);
-    count = grant.count;
-  } else {
-    const auto grant = detail::claim_many<produce>(h, count, how);
-    if (grant.count == 0) [[unlikely]]
-      return 0;
-    detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
-    detail::commit_many<produce>(h, grant.position, grant.count);
-    count = grant.count;
+    return grant.count;
   }
-  if ((own.flags & detail::ring_doorbell) != 0) [[unlikely]]
-    detail::ring_wake_consumers(h);
-  return count;
+  const auto grant = detail::claim_many<produce>(h, count, how);
+  if (grant.count == 0) [[unlikely]]
+    return 0;
+  detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
+  detail::commit_many<produce>(h, grant.position, grant.count);
+  return grant.count;
 }
 
 template <class T>
-[[gnu::always_inline]] inline std::size_t ring<T>::take(T* objects, std::size_t count, amount how) const noexcept {
-  detail::ring_header& h = *header_;
+[[gnu::always_inline]] inline std::size_t ring<T>::take_from(detail::ring_header& h, T* objects, std::size_t count,
+                                                             amount how) noexcept {
   const detail::ring_own& own = h.consumer;
   const auto move_out = [&](const detail::ring_grant& grant) {
     detail::copy_out(objects, detail::ring_slots(h), own.mask, grant.position, grant.count);
@@ -58,10 +54,58 @@ template <class T>
 }
 
 template <class T>
+std::size_t ring<T>::put_in_lane(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept {
+  const std::size_t lane_bytes = detail::ring_lane_bytes(h.producer.mask + 1, sizeof(T));
+  const std::size_t home = detail::ring_key(h.producer) % detail::ring_lane_count;
+  detail::ring_header& mine = detail::ring_lane(h, home, lane_bytes);
+  std::size_t done = put_in(mine, objects, count, how);
+  if (done != 0 || count == 0) return done;
+  const std::size_t needed = how == amount::all_or_nothing ? count : 1;
+  if (mine.capacity - detail::ring_approx_count(mine) < needed) return 0;
+  // There is room, so somebody holds the lane who does not go on: step aside.
+  for (std::size_t i = 1; done == 0 && i < detail::ring_lane_count; ++i)
+    done = put_in(detail::ring_lane(h, (home + i) % detail::ring_lane_count, lane_bytes), objects, count, how);
+  return done;
+}
+
+template <class T>
+std::size_t ring<T>::take_from_lanes(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept {
+  const std::size_t lane_bytes = detail::ring_lane_bytes(h.consumer.mask + 1, sizeof(T));
+  std::size_t first = detail::ring_key(h.consumer);
+  // Now and then another lane first, so that none starves where consumers always find something in their own.
+  if ((++detail::ring_visits & 7) == 0) first += detail::ring_visits / 8;
+  for (std::size_t i = 0; i < detail::ring_lane_count; ++i) {
+    const std::size_t done =
+        take_from(detail::ring_lane(h, (first + i) % detail::ring_lane_count, lane_bytes), objects, count, how);
+    if (done != 0) return done;
+  }
+  return 0;
+}
+
+template <class T>
+[[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
+  detail::ring_header& h = *header_;
+  const bool laned = h.producer.sync == ring_sync::many_concurrent;
+  const std::size_t done = laned ? put_in_lane(h, objects, count, how) : put_in(h, objects, count, how);
+  if ((h.producer.flags & detail::ring_doorbell) != 0) [[unlikely]] {
+    if (done != 0) detail::ring_wake_consumers(h);
+  }
+  return done;
+}
+
+template <class T>
+[[gnu::always_inline]] inline std::size_t ring<T>::take(T* objects, std::size_t count, amount how) const noexcept {
+  detail::ring_header& h = *header_;
+  if (h.consumer.sync == ring_sync::many_concurrent) return take_from_lanes(h, objects, count, how);
+  return take_from(h, objects, count, how);
+}
+
+template <class T>
 template <detail::ring_side Side>
 inline ring_runs<T> ring<T>::claim_runs(std::size_t count) const noexcept {
   detail::ring_header& h = *header_;
   const detail::ring_own& own = detail::side_of<Side>::own(h);
+  if (own.sync == ring_sync::many_concurrent) return {};
   const auto grant = own.sync == ring_sync::single ? detail::claim_single<Side>(h, count, amount::up_to)
                                                    : detail::claim_many<Side>(h, count, amount::up_to);
   if (grant.count == 0) return {};

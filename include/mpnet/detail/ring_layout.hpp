@@ -29,10 +29,13 @@ enum class ring_sync : std::uint8_t {
   /// 0.
   /// If it died, they repair at once and go on.  Fastest under little contention and with more threads than processors.
   many,
-  /// Any number, at the same time.  Operations claim places by compare-and-swap, copy side by side, publish in the
-  /// order
-  /// of their claims.  Better than `many` where several processors work on one side with large bursts; no zero-copy
-  /// calls.
+  /// Any number, side by side: the ring has lanes, each a ring of the `many` kind with the full capacity; a producer
+  /// has
+  /// a lane of its own (shared with others when there are more producers than lanes), consumers look at their own lane
+  /// first and at the others in turn.  Threads do not wait for each other, and a stopped one holds up one lane only.
+  /// What it costs: objects of one producer come out in order, those of different producers in any; a producer that
+  /// steps aside because its lane is held by a stopped process may overtake itself; dequeue_bulk() takes from one lane;
+  /// the memory is that of all lanes; no zero-copy calls.
   many_concurrent,
 };
 
@@ -62,6 +65,7 @@ enum ring_flags : std::uint32_t {
   ring_pool_objects = 4,  // the elements are pointers to pool objects
   ring_standalone = 8,    // on plain memory: threads need no lease
   ring_private = 16,      // not shared between processes
+  ring_laned = 32,        // one side or both many_concurrent: the slots are lanes, rings themselves
 };
 
 /// Touched by its own side alone.  Constants are repeated here so that an operation reads no further line.
@@ -110,6 +114,15 @@ static_assert(offsetof(ring_header, produced) == 256 && offsetof(ring_header, co
   return reinterpret_cast<std::byte*>(&h) + sizeof(ring_header);
 }
 
+inline constexpr std::size_t ring_lane_count = 4;
+
+[[nodiscard]] inline std::size_t ring_lane_bytes(std::uint64_t slot_count, std::size_t element_size) noexcept {
+  return (sizeof(ring_header) + slot_count * element_size + 127) & ~std::size_t{127};
+}
+[[nodiscard]] inline ring_header& ring_lane(ring_header& h, std::size_t lane, std::size_t lane_bytes) noexcept {
+  return *reinterpret_cast<ring_header*>(ring_slots(h) + lane * lane_bytes);
+}
+
 /// Objects from `from` to `to`.
 [[nodiscard]] inline std::uint64_t distance(std::uint64_t from, std::uint64_t to) noexcept {
   return (to - from) & position_mask;
@@ -124,7 +137,7 @@ struct ring_type {
   std::uint32_t element_size;
   bool pool_objects;
 };
-[[nodiscard]] std::size_t ring_footprint(std::size_t capacity, std::size_t element_size);
+[[nodiscard]] std::size_t ring_footprint(const ring_options& options, std::size_t element_size);
 ring_header* ring_format(void* memory, std::size_t size_bytes, const ring_options& options, const ring_type& type,
                          std::uint32_t extra_flags);
 [[nodiscard]] ring_header* ring_attach(void* memory, std::size_t size_bytes, const ring_type& type,
