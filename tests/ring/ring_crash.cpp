@@ -192,7 +192,8 @@ class scenario {
       world->tags[log.put[i]] = static_cast<std::uint16_t>(who);
     }
     if (puts) log.put_asked = op.count;
-    if (puts && who == 1)
+    const bool laned = (handle().header()->flags & detail::ring_laned) != 0;  // another lane, other room
+    if (puts && who == 1 && !laned)
       log.put_expected = std::min(op.what == action::enqueue ? op.count : op.part, capacity - prefilled);
   }
 
