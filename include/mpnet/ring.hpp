@@ -208,7 +208,8 @@ class ring {
 
   std::size_t put(const T* objects, std::size_t count, amount how) const noexcept;
   std::size_t take(T* objects, std::size_t count, amount how) const noexcept;
-  static std::size_t put_in(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
+  static std::size_t put_in(detail::ring_header& h, const T* objects, std::size_t count, amount how,
+                            std::size_t when_busy) noexcept;
   static std::size_t take_from(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
   static std::size_t put_in_lane(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
   static std::size_t take_from_lanes(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;

@@ -25,11 +25,12 @@ void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::i
 }  // namespace
 
 void ring_wake_consumers(ring_header& h) noexcept {
-  // The sleeper stores `sleeping`, then looks at the tail; we stored the tail, now look at `sleeping`.  Without a full
-  // fence on both sides each could miss the other's store.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (h.sleeping.load(std::memory_order_relaxed) == 0) return;  // relaxed: the fence orders it
-  h.bell.fetch_add(1, std::memory_order_relaxed);               // relaxed: only compared, by the kernel
+  // Both sides read, modify and write `sleeping` in one step, so one of the two comes first:
+  //  - the sleeper: then we read what it wrote, and ring;
+  //  - we: then the sleeper reads from us, and with it sees the tail that we stored before.
+  // [R-sleeping] [A-sleeping] both directions.
+  if (h.sleeping.fetch_or(0, std::memory_order_acq_rel) == 0) return;
+  h.bell.fetch_add(1, std::memory_order_relaxed);  // relaxed: only compared, by the kernel
   syscall(SYS_futex, &h.bell, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   // After the wake: a ringer that dies before it leaves the flag, and the next producer rings.  A sleeper that sets it
   // in between has read the bell before, or looks at the ring after our commit: it does not sleep.
@@ -43,8 +44,7 @@ bool ring_wait_for_objects(ring_header& h, std::int64_t timeout_ms) noexcept {
       timeout_ms < 0 ? INT64_MAX : static_cast<std::int64_t>(monotonic_ns()) + timeout_ms * 1'000'000;
   for (;;) {
     const std::uint32_t bell = h.bell.load(std::memory_order_relaxed);  // relaxed: the kernel compares it again
-    h.sleeping.store(1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // see ring_wake_consumers
+    h.sleeping.exchange(1, std::memory_order_acq_rel);  // [R-sleeping] [A-sleeping] see ring_wake_consumers
     if (ring_approx_count(h) != 0) return true;
     const std::int64_t left = deadline - static_cast<std::int64_t>(monotonic_ns());
     if (left <= 0) return false;

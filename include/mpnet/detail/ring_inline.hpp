@@ -8,7 +8,7 @@ namespace mpnet {
 
 template <class T>
 [[gnu::always_inline]] inline std::size_t ring<T>::put_in(detail::ring_header& h, const T* objects, std::size_t count,
-                                                          amount how) noexcept {
+                                                          amount how, std::size_t when_busy) noexcept {
   const detail::ring_own& own = h.producer;
   if (own.sync == ring_sync::single) {
     const auto grant = detail::claim_single<produce>(h, count, how);
@@ -20,7 +20,7 @@ template <class T>
   }
   const auto grant = detail::claim_many<produce>(h, count, how);
   if (grant.count == 0) [[unlikely]]
-    return 0;
+    return grant.position == detail::ring_busy ? when_busy : 0;
   detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
   detail::commit_many<produce>(h, grant.position, grant.count);
   return grant.count;
@@ -58,14 +58,12 @@ std::size_t ring<T>::put_in_lane(detail::ring_header& h, const T* objects, std::
   const std::size_t lane_bytes = detail::ring_lane_bytes(h.producer.mask + 1, sizeof(T));
   const std::size_t home = detail::ring_key(h.producer) % detail::ring_lane_count;
   detail::ring_header& mine = detail::ring_lane(h, home, lane_bytes);
-  std::size_t done = put_in(mine, objects, count, how);
-  if (done != 0 || count == 0) return done;
-  const std::size_t needed = how == amount::all_or_nothing ? count : 1;
-  if (mine.capacity - detail::ring_approx_count(mine) < needed) return 0;
-  // There is room, so somebody holds the lane who does not go on: step aside.
-  for (std::size_t i = 1; done == 0 && i < detail::ring_lane_count; ++i)
-    done = put_in(detail::ring_lane(h, (home + i) % detail::ring_lane_count, lane_bytes), objects, count, how);
-  return done;
+  constexpr std::size_t busy = ~std::size_t{0};
+  std::size_t done = put_in(mine, objects, count, how, busy);
+  // Held by somebody who does not go on: step aside.
+  for (std::size_t i = 1; done == busy && i < detail::ring_lane_count; ++i)
+    done = put_in(detail::ring_lane(h, (home + i) % detail::ring_lane_count, lane_bytes), objects, count, how, busy);
+  return done == busy ? 0 : done;
 }
 
 template <class T>
@@ -86,7 +84,7 @@ template <class T>
 [[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
   detail::ring_header& h = *header_;
   const bool laned = h.producer.sync == ring_sync::many_concurrent;
-  const std::size_t done = laned ? put_in_lane(h, objects, count, how) : put_in(h, objects, count, how);
+  const std::size_t done = laned ? put_in_lane(h, objects, count, how) : put_in(h, objects, count, how, 0);
   if ((h.producer.flags & detail::ring_doorbell) != 0) [[unlikely]] {
     if (done != 0) detail::ring_wake_consumers(h);
   }

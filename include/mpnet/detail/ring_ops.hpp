@@ -41,11 +41,13 @@ struct side_of<ring_side::consumer> {
   static bool keeps(std::int64_t room, std::size_t count) noexcept { return room > static_cast<std::int64_t>(count); }
 };
 
-/// What a claim got: `count` places from `position`; none if count is 0.
+/// What a claim got: `count` places from `position`; none if count is 0, and then `position` may say why.
 struct ring_grant {
   std::uint64_t position;
   std::size_t count;
 };
+
+inline constexpr std::uint64_t ring_busy = ~0ULL;  // somebody else's claim did not end
 
 enum class ring_amount : std::uint8_t { all_or_nothing, up_to };
 
@@ -122,7 +124,7 @@ template <ring_side Side>
   for (;;) {
     if ((word & key_mask) != 0) [[unlikely]] {
       word = ring_wait_idle(h, Side, word);
-      if ((word & key_mask) != 0) return {0, 0};
+      if ((word & key_mask) != 0) return {ring_busy, 0};
     }
     const std::uint64_t position = word >> key_bits;
     std::size_t count = want;

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Rings between threads of one process, in every mode; what ThreadSanitizer looks at.
+#include <catch2/catch.hpp>
+#include <mpnet/ring.hpp>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "ring_memory.hpp"
+
+using namespace mpnet;
+
+namespace {
+
+// Leases without a group, so that threads have keys of their own.
+class fake_leases {
+ public:
+  fake_leases() : table_(std::make_unique<detail::lease[]>(max_leases)) { detail::lease_table = table_.get(); }
+  ~fake_leases() { detail::lease_table = nullptr; }
+  fake_leases(const fake_leases&) = delete;
+  fake_leases& operator=(const fake_leases&) = delete;
+  void hold(std::size_t index) { detail::this_lease = &table_[index]; }
+
+ private:
+  std::unique_ptr<detail::lease[]> table_;
+};
+
+struct load {
+  ring_sync producers, consumers;
+  std::size_t producer_count, consumer_count;
+  bool zero_copy = false;
+};
+
+constexpr std::uint64_t per_producer = 20'000;
+
+void produce(const ring<std::uint64_t>& r, std::uint64_t id, bool zero_copy) {
+  std::uint64_t next = 0;
+  std::array<std::uint64_t, 11> burst{};
+  while (next < per_producer) {
+    const std::size_t want = std::min<std::uint64_t>(1 + next % burst.size(), per_producer - next);
+    std::size_t done = 0;
+    if (zero_copy) {
+      const auto slots = r.reserve(want);
+      for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = id << 32 | (next + i);
+      if (!slots.empty()) r.commit(done = slots.size());
+    } else {
+      for (std::size_t i = 0; i < want; ++i) burst[i] = id << 32 | (next + i);
+      done = r.enqueue_burst({burst.data(), want});
+    }
+    next += done;
+    if (done == 0) std::this_thread::yield();
+  }
+}
+
+// Returns how many objects of each producer were seen, or nothing when one was out of order.
+std::vector<std::uint64_t> consume(const ring<std::uint64_t>& r, const load& l, std::atomic<std::uint64_t>& left,
+                                   bool& ordered) {
+  std::vector<std::uint64_t> seen(l.producer_count), last(l.producer_count);
+  std::array<std::uint64_t, 13> burst{};
+  while (left.load(std::memory_order_relaxed) != 0) {  // relaxed: a counter
+    std::size_t got = 0;
+    if (l.zero_copy) {
+      const auto slots = r.peek(burst.size());
+      got = slots.size();
+      for (std::size_t i = 0; i < got; ++i) burst[i] = slots[i];
+      if (got != 0) r.release(got);
+    } else {
+      got = r.dequeue_burst(burst);
+    }
+    for (std::size_t i = 0; i < got; ++i) {
+      const std::uint64_t id = burst[i] >> 32, number = (burst[i] & 0xffffffff) + 1;
+      ordered = ordered && number > last[id];
+      last[id] = number;
+      ++seen[id];
+    }
+    left.fetch_sub(got, std::memory_order_relaxed);
+    if (got == 0) std::this_thread::yield();
+  }
+  return seen;
+}
+
+void run(const load& l) {
+  fake_leases leases;
+  test::ring_memory<std::uint64_t> memory{{.capacity = 61, .producers = l.producers, .consumers = l.consumers}};
+  const auto r = memory.handle();
+  std::atomic<std::uint64_t> left{per_producer * l.producer_count};
+  std::vector<std::vector<std::uint64_t>> seen(l.consumer_count);
+  std::vector<char> ordered(l.consumer_count, 1);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < l.producer_count; ++i)
+    threads.emplace_back([&, i] { leases.hold(i), produce(r, i, l.zero_copy); });
+  for (std::size_t i = 0; i < l.consumer_count; ++i)
+    threads.emplace_back([&, i] {
+      leases.hold(100 + i);
+      bool in_order = true;
+      seen[i] = consume(r, l, left, in_order);
+      ordered[i] = in_order ? 1 : 0;
+    });
+  for (std::thread& t : threads) t.join();
+  for (std::size_t p = 0; p < l.producer_count; ++p) {
+    std::uint64_t sum = 0;
+    for (const auto& s : seen) sum += s[p];
+    CHECK(sum == per_producer);
+  }
+  for (const char in_order : ordered) CHECK(in_order == 1);
+  CHECK(r.approx_empty());
+}
+
+}  // namespace
+
+TEST_CASE("threads pass every object exactly once and in their producer's order, in every mode", "[ring][threads]") {
+  using enum ring_sync;
+  run({single, single, 1, 1});
+  run({single, many, 1, 2});
+  run({many, single, 2, 1});
+  run({many, many, 2, 2});
+  run({many_concurrent, many_concurrent, 3, 2});
+  run({many_concurrent, single, 3, 1});
+  run({single, many_concurrent, 1, 3});
+  run({single, single, 1, 1, true});
+  run({many, many, 2, 2, true});
+}
+
+TEST_CASE("a consumer that sleeps at the doorbell is woken, and gives up when its time is over", "[ring][threads]") {
+  test::ring_memory<std::uint64_t> memory{{.capacity = 8, .doorbell = true}};
+  const auto r = memory.handle();
+  REQUIRE_FALSE(r.wait(std::chrono::milliseconds{1}));
+  constexpr std::uint64_t count = 300;
+  std::uint64_t got = 0;
+  std::thread consumer{[&] {
+    std::uint64_t value = 0;
+    while (got < count) {
+      if (!r.wait(std::chrono::milliseconds{-1})) break;
+      while (r.dequeue(value)) ++got;
+    }
+  }};
+  for (std::uint64_t i = 0; i < count; ++i)
+    while (!r.enqueue(i)) std::this_thread::yield();
+  consumer.join();
+  REQUIRE(got == count);
+  REQUIRE(r.header()->sleeping.load() <= 1);
+}
