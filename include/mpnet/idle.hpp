@@ -8,6 +8,7 @@
 #pragma once
 
 #include <mpnet/cycles.hpp>
+#include <mpnet/detail/unique_fd.hpp>
 #include <mpnet/port.hpp>
 
 #include <cstddef>
@@ -49,6 +50,7 @@ class idle_strategy {
   [[nodiscard]] std::uint64_t sleep_count() const noexcept { return sleep_count_; }
 
  private:
+  void add(int fd);
   void rest() noexcept;
   void sleep() noexcept;
 
@@ -60,7 +62,7 @@ class idle_strategy {
   idle_mode mode_;
   std::uint32_t idle_rounds_ = 0;
   std::uint64_t sleep_count_ = 0;
-  std::vector<int> fds_;
+  detail::unique_fd epoll_;  // edge-triggered: an interrupt's eventfd is shared by processes and never read
   std::vector<std::pair<const port*, queue_id>> queues_;
   bool all_wake_ = false;  // at least one queue, and each of them has a descriptor
   bool deaf_ = false;      // a watched queue has none

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Giving the processor away between rounds of a poll loop, in steps: a spin, a yield, a sleep.
-#include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <mpnet/error.hpp>
 #include <mpnet/idle.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <string>
 
@@ -22,7 +24,7 @@ idle_mode parse_idle_mode(std::string_view text) {
 void idle_strategy::watch(const port& p, queue_id queue) {
   queues_.emplace_back(&p, queue);
   if (const auto fd = p.rx_fd(queue)) {
-    fds_.push_back(*fd);
+    add(*fd);
   } else {
     deaf_ = true;
   }
@@ -30,7 +32,18 @@ void idle_strategy::watch(const port& p, queue_id queue) {
 }
 
 void idle_strategy::watch(int fd) {
-  fds_.push_back(fd);
+  add(fd);
+}
+
+// Edge-triggered, since eventfds of interrupts stay readable for ever.  What became readable before is not missed: the
+// loop has polled since, and sleep() asks each queue once more.
+void idle_strategy::add(int fd) {
+  if (!epoll_) epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0 && errno != EEXIST) {  // EEXIST: queues share a vector
+    throw error{errc::system, std::string{"idle strategy: watch a descriptor: "} + std::strerror(errno)};
+  }
 }
 
 void idle_strategy::rest() noexcept {
@@ -48,7 +61,7 @@ void idle_strategy::rest() noexcept {
 
 void idle_strategy::sleep() noexcept {
   ++sleep_count_;
-  if (!all_wake_ || fds_.size() > 64) {
+  if (!all_wake_) {
     const auto rounds = static_cast<int>(std::min(idle_rounds_ - spin_rounds - yield_rounds, 20U));
     const timespec time{0, std::min(50 * rounds, longest_sleep_us) * 1000L};
     nanosleep(&time, nullptr);
@@ -57,9 +70,8 @@ void idle_strategy::sleep() noexcept {
   bool packets_wait = false;
   for (const auto& [p, queue] : queues_) packets_wait |= !p->arm_rx_interrupt(queue);
   if (!packets_wait) {
-    std::array<pollfd, 64> list{};
-    for (std::size_t i = 0; i < fds_.size(); ++i) list[i] = {fds_[i], POLLIN, 0};
-    poll(list.data(), fds_.size(), longest_wait_ms);
+    std::array<epoll_event, 16> ready{};
+    epoll_wait(epoll_.get(), ready.data(), ready.size(), longest_wait_ms);
   }
   for (const auto& [p, queue] : queues_) p->disarm_rx_interrupt(queue);
   idle_rounds_ = spin_rounds;  // one round to look, some yields, then to sleep again
