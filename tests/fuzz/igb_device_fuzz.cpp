@@ -49,10 +49,17 @@ void check_and_free(mbuf* m) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static workbench w{1024, mbuf_default_data_room, 1, 64};
+  static const bool ready = [] {
+    w.bring_up({.max_frame_bytes = 9022});
+    w.stop_queues();
+    return true;
+  }();
+  require(ready);
   input in{data, size};
   const std::size_t before = w.free_mbufs();
   const bool scattered = (in.byte() & 1) != 0;
-  w.bring_up({.max_frame_bytes = 9022});
+  igb::start(w.hw, 0, w.rx[0], w.iova_of(w.rx_shared[0].ring));
+  igb::start(w.hw, 0, w.tx[0], w.iova_of(w.tx_shared[0].ring));
   igb::rx_queue& rx = w.rx_shared[0];
   igb::tx_queue& tx = w.tx_shared[0];
   while (in.more()) {
@@ -91,6 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         igb::reclaim_sent(w.tx[0]);
     }
   }
+  w.device->at(igb::TDH[0].offset) = w.device->at(igb::TDT[0].offset);  // else stopping waits for it
   w.stop_queues();
   require(w.free_mbufs() == before);
   return 0;

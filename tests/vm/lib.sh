@@ -48,8 +48,11 @@ end_all() {
 }
 show() { for f in "$@"; do echo "== $f"; cat "/tmp/$f.out"; done; }
 
-monitor() { echo "$*" >/dev/ttyS1; }
-stty -F /dev/ttyS1 raw -echo 2>/dev/null
+# QEMU's monitor is the other end of the second serial port.  The empty line ends whatever noise the port carried before.
+monitor() {
+  stty -F /dev/ttyS1 raw -echo
+  printf '\r%s\r' "$*" >/dev/ttyS1
+}
 
 net_of() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1; }
 
