@@ -67,7 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 0: {  // the device writes what it likes into the next descriptor, or into any
         const std::uint8_t which = in.byte();
         const std::uint32_t at =
-            ((which & 0x80) != 0 ? which & 0x3fU : rx.next.load(std::memory_order_relaxed) + (which & 7U)) & 63;  // relaxed: one thread
+            ((which & 0x80) != 0 ? which & 0x3fU : rx.next.load(std::memory_order_relaxed) + (which & 7U)) &
+            63;  // relaxed: one thread
         igb::rx_desc& d = rx.ring[at];
         d.wb.packet_info = static_cast<std::uint16_t>(in.word());
         d.wb.rss_hash = in.word();
