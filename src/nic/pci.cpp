@@ -109,14 +109,14 @@ bool pci_filter::permits(const pci_address& a) const noexcept {
 void require_vfio_pci(const pci_device& d) {
   if (d.kernel_driver == "vfio-pci") return;
   const std::string name = to_string(d.address);
-  throw error{
-      errc::busy,
-      fmt::format("PCI device {}: {}, but user space needs vfio-pci; bind it with `modprobe vfio-pci && driverctl "
-                  "set-override {} vfio-pci`",
-                  name,
-                  d.kernel_driver.empty() ? std::string{"no driver is bound"}
-                                          : fmt::format("the kernel's driver {} has it", d.kernel_driver),
-                  name)};
+  const std::string state = d.kernel_driver.empty() ? std::string{"no driver is bound"}
+                                                    : fmt::format("the kernel's driver {} has it", d.kernel_driver);
+  // vfio-pci binds no device that is in no IOMMU group.
+  const char* first = d.iommu_group ? "" : "switch the IOMMU on (intel_iommu=on or amd_iommu=on for the kernel), then ";
+  throw error{errc::busy,
+              fmt::format("PCI device {}: {}, but user space needs vfio-pci; {}bind it with `modprobe vfio-pci && "
+                          "driverctl set-override {} vfio-pci`",
+                          name, state, first, name)};
 }
 
 // The lock file: byte 0 is read-locked by each member of the group that has the device; byte 1 is write-locked for the

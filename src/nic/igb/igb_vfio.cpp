@@ -105,6 +105,13 @@ std::unique_ptr<igb_device> open_device(group& g, port_shared& shared, bool no_i
 std::unique_ptr<device> create(group& g, port_shared& shared, const devargs& args) {
   args.allow_only({"no_iommu"});
   const bool no_iommu = args.number("no_iommu", 0, 0, 1) != 0;
+  if (no_iommu) {
+    // The device would take what we hand it for physical addresses, and write to memory of others.
+    throw error{errc::unsupported,
+                fmt::format("port '{}': without an IOMMU a device needs physical addresses, which mpnet "
+                            "does not hand out; switch the IOMMU on (intel_iommu=on)",
+                            shared.name)};
+  }
   static_cast<void>(address_of(shared));
   auto* area = static_cast<port_area*>(reserve_area(g, shared, sizeof(port_area)));
   area->no_iommu = no_iommu ? 1 : 0;

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Receive: checksums good and bad, a VLAN tag, a jumbo frame in several buffers, and hashes that equal Microsoft's
+# vectors (IPv4 and IPv6, TCP and UDP).  Send: checksums, a tag, TCP segmentation, a frame of several pieces; the kernel's
+# port captures and checks each.
+# seconds: 120
+set_up_ports
+peer=$MPNET_SOURCE/tests/vm/peer.py
+probe=$MPNET_BUILD/tests/vm/vm_probe
+ip -n left link set eth mtu 9000
+in_left ethtool -K eth gro off rxvlan off tso off gso off tx off >/dev/null 2>&1
+n=$(python3 "$peer" count)
+start probe "$probe" --lcores 0@0 --file-prefix probe -a "${pci[0]}" -- receive "$n"
+wait_for 20 said probe ready || { show probe; fail "vm_probe did not start"; }
+wait_for 10 carrier left || fail "the peer has no link"
+in_left python3 "$peer" send eth || fail "the peer cannot send"
+done_receiving() { [ "$(grep -c '^packet' /tmp/probe.out)" -ge "$n" ]; }
+wait_for 15 done_receiving || { end_all; show probe; ip -n left -s link show eth; python3 "$peer" check-received /tmp/probe.out; fail "not all frames arrived"; }
+end_all
+show probe
+python3 "$peer" check-received /tmp/probe.out || fail "the device's word differs from the frames"
+start capture in_left python3 "$peer" capture eth
+wait_for 10 said capture ready || { show capture; fail "no capture"; }
+start probe2 "$probe" --lcores 0@0 --file-prefix probe -a "${pci[0]}" -- send
+wait_for 20 said probe2 sent || { show probe2; fail "vm_probe did not send"; }
+wait "$pid_capture"
+rc=$?
+show capture probe2
+[ $rc = 0 ] || fail "what came over the wire is not what was asked for"
+say "$n frames received as expected, 16 of them with Microsoft's hashes; checksums, tag, segmentation and pieces sent"
+ip -n left link set eth mtu 1500
+in_left ethtool -K eth gro on rxvlan on tso on gso on tx on >/dev/null 2>&1 || true
