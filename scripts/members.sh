@@ -31,6 +31,11 @@ members_of() {
         member_ready[client-$id]='forwards$'
       done
       ;;
+    l2fwd_fork)
+      members=(main) members_pool=MBUF_POOL
+      member_command[main]="$apps/l2fwd_fork/l2fwd_fork --lcores 2@0,3@0,4@$((1 % cpus)) $eal $ports -- -p 3 -T 0"
+      member_ready[main]='lcore 3 and 4 paired'
+      ;;
     *) return 1 ;;
   esac
 }

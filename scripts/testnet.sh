@@ -73,6 +73,16 @@ ping_figures() {
        END { printf "%d %d %d\n", sent, received, gap * 1000 + 0.5 }' "$1"
 }
 
+# ping_window FILE FROM TO: "LOST GAP_MS" of what ping -D wrote between two times (seconds since the epoch).
+ping_window() {
+  awk -v from="$2" -v to="$3" '
+    /icmp_seq=/ && /time=/ {
+      t = substr($1, 2) + 0; match($0, /icmp_seq=[0-9]+/); seq = substr($0, RSTART + 9, RLENGTH - 9) + 0
+      if (t >= from && t <= to && last) { if (t - last > gap) gap = t - last; lost += seq - last_seq - 1 }
+      last = t; last_seq = seq }
+    END { printf "%d %d\n", lost, gap * 1000 + 0.5 }' "$1"
+}
+
 # iperf_figures FILE: "RECEIVED_BYTES MBIT_PER_S" of an iperf3 -J report.
 iperf_figures() {
   python3 - "$1" <<'PY'
