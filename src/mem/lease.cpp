@@ -56,7 +56,8 @@ bool try_take(lease& l) noexcept {
   }
   // A death from here on is seen by the slot alone until the mutex is held; recovery looks at both.
   l.slot.store(static_cast<std::uint16_t>(process_tag - 1), std::memory_order_relaxed);  // relaxed: read after state
-  l.incarnation.fetch_add(1, std::memory_order_relaxed);                                 // relaxed: ours alone now
+  // [R-incarnation] who sees the new number knows that the former owner is gone; pairs with [A-incarnation].
+  l.incarnation.fetch_add(1, std::memory_order_release);
   l.key.store(claim_key(l), std::memory_order_relaxed);
   clear_claims(l);
   lock_for_life(l);
