@@ -12,6 +12,7 @@
 //   }
 #pragma once
 
+#include <mpnet/fork.hpp>
 #include <mpnet/group.hpp>
 #include <mpnet/lcore.hpp>
 #include <mpnet/types.hpp>
@@ -99,6 +100,12 @@ class eal {
   int wait_all();
   /// Any thread.  Follows rte_eal_get_lcore_state.
   [[nodiscard]] lcore_state state(lcore id) const;
+
+  /// The workers' ids and processors, as fork_member() and the supervisor take them.
+  [[nodiscard]] std::vector<fork_options> worker_places() const;
+  /// Ends the worker threads and gives their lcore ids back, so that forked members can take their places.  Throws busy
+  /// while a function runs on one of them.
+  std::vector<fork_options> give_up_workers();
 
   struct impl;
 

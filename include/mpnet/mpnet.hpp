@@ -8,6 +8,7 @@
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/event.hpp>
+#include <mpnet/fork.hpp>
 #include <mpnet/group.hpp>
 #include <mpnet/heap.hpp>
 #include <mpnet/idle.hpp>
@@ -16,7 +17,10 @@
 #include <mpnet/log.hpp>
 #include <mpnet/mbuf.hpp>
 #include <mpnet/memzone.hpp>
+#include <mpnet/mutex.hpp>
 #include <mpnet/pool.hpp>
 #include <mpnet/port.hpp>
+#include <mpnet/process.hpp>
 #include <mpnet/ring.hpp>
+#include <mpnet/supervisor.hpp>
 #include <mpnet/types.hpp>

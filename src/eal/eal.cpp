@@ -265,6 +265,28 @@ void eal::launch_all(const std::function<int()>& function, main_call main) {
   if (main == main_call::call) function();
 }
 
+std::vector<fork_options> eal::worker_places() const {
+  std::vector<fork_options> found;
+  for (const lcore id : impl_->worker_ids) {
+    found.push_back({.name = {}, .id = id, .processors = impl_->place_of(static_cast<unsigned>(id)).processors});
+  }
+  return found;
+}
+
+std::vector<fork_options> eal::give_up_workers() {
+  impl_->require_own_process("give up workers");
+  const std::lock_guard guard{impl_->launch_lock};
+  for (const auto& w : impl_->workers) {
+    if (w->state() != lcore_state::running) continue;
+    throw error{errc::busy, fmt::format("give up workers: lcore {} runs a function; wait for it first",
+                                        static_cast<unsigned>(w->id()))};
+  }
+  std::vector<fork_options> places = worker_places();
+  impl_->workers.clear();
+  impl_->worker_ids.clear();
+  return places;
+}
+
 int eal::wait(lcore id) {
   return impl_->worker_of(id, "wait").wait();
 }

@@ -158,6 +158,18 @@ void join(group& g) {
   throw error{errc::limit, fmt::format("join group '{}': it has {} members, its limit", local.prefix, max_processes)};
 }
 
+/// After an entry that failed: the directories that it made, where no group is in them.
+void remove_empty_dirs(const local_state& local) noexcept {
+  if (!local.locks || ::access((local.shared_dir + "/config").c_str(), F_OK) == 0) return;
+  try {
+    if (local.locks->try_lock(lock_file::initialise) && !anyone_lives(*local.locks)) {
+      mem::remove_group_dirs(local.shared_dir, local.runtime_dir);
+    }
+  } catch (const error&) {
+    // The error that is on its way already matters more.
+  }
+}
+
 }  // namespace
 
 // ---- entering ----
@@ -344,6 +356,7 @@ void group::enter(const group_options& options) {
     detail::lease_table = nullptr;
     detail::process_tag = 0;
     the_group.store(nullptr, std::memory_order_release);
+    remove_empty_dirs(*local_);
     throw;
   }
   mem::recover_dead(*this);  // as the newest survivor

@@ -96,6 +96,7 @@ TEST_CASE("group: secondary attaches to a living member and sees what the primar
 TEST_CASE("group: secondary without any member is an error that names the group", "[mem][bad-input]") {
   const std::string prefix = test::unique_prefix("lonely");
   CHECK(kind_of([&] { const group g{attaching(prefix)}; }) == errc::not_found);
+  CHECK_FALSE(exists(mem::runtime_root() + "/" + prefix));
 }
 
 TEST_CASE("group: a living primary refuses a second one, auto attaches, and takes a vacant role", "[mem][process]") {
