@@ -78,8 +78,8 @@ struct supervisor_options {
   std::chrono::milliseconds stop_patience{200};  // for a STOP to be answered; SIGKILL then
   std::chrono::milliseconds first_pause{100};    // before the second restart of a worker that died young
   std::chrono::milliseconds longest_pause{5000};
-  std::chrono::milliseconds grown_up{1000};  // who lived that long starts without a pause next time
-  std::chrono::milliseconds tick{0};         // 0: none; else on_tick is called about that often
+  std::chrono::milliseconds grown_up{250};  // who lived that long did not die at its start: no pause
+  std::chrono::milliseconds tick{0};        // 0: none; else on_tick is called about that often
   std::function<void()> on_tick{};
   std::function<void(const worker_event&)> on_event{};
 };

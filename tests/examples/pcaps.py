@@ -3,6 +3,8 @@
 """Captures for tests.
 pcaps.py make FILE COUNT SEED     writes COUNT Ethernet frames of differing sizes and contents
 pcaps.py same A B [C…]            succeeds when A holds the frames of B, C, … together, byte for byte, each file's in order
+pcaps.py routed A MAC B           succeeds when A holds the frames of B in order, each with destination MAC, one and the
+                                  same source address, and the rest byte for byte
 pcaps.py count FILE               prints how many frames the file holds
 """
 import random
@@ -51,12 +53,26 @@ def same(one, *others):
     return 1 if missing else 0
 
 
+def routed(one, mac, other):
+    got, sent = read(one), read(other)
+    if len(got) != len(sent):
+        print(f"{one}: {len(got)} frames, {other} has {len(sent)}")
+        return 1
+    for number, (frame, before) in enumerate(zip(got, sent)):
+        if frame[:6].hex(":") != mac or frame[6:12] != got[0][6:12] or frame[12:] != before[12:]:
+            print(f"{one}: frame {number} is not that of {other} with addresses of its own: {frame[:14].hex(':')}")
+            return 1
+    return 0
+
+
 if __name__ == "__main__":
     command = sys.argv[1]
     if command == "make":
         make(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     elif command == "same":
         sys.exit(same(*sys.argv[2:]))
+    elif command == "routed":
+        sys.exit(routed(*sys.argv[2:]))
     elif command == "count":
         print(len(read(sys.argv[2])))
     else:
