@@ -29,9 +29,8 @@ wait_for_workers() { # COUNT
 reaches() { ! in_net left ping -q -c "${1:-40}" -i 0.05 -W 1 10.66.0.2 2>&1 | grep -q ' 0 received'; }
 wait_for_workers 2
 expect "traffic flows" reaches
-in_net left ping -D -i 0.01 -w 600 10.66.0.2 >"$work/flood" 2>&1 &
-flood=$!
-net_pids+=("$flood")
+start_in left "$work/flood" ping -D -i 0.01 -w 600 10.66.0.2
+flood=$started
 for ((i = 1; i <= count; ++i)); do
   victim=$(pgrep -P "$main" -x "l2fwd-$((3 + RANDOM % 2))")
   kill -KILL "$victim"
