@@ -48,15 +48,25 @@ extern thread_local constinit pool_cache** thread_caches __attribute__((tls_mode
                                         bool all_or_none) noexcept;
 void pool_put_slow(pool_header& pool, pool_cache* cache, void* const* objects, std::size_t n) noexcept;
 
-/// Copies pointers with 16-byte moves; for the short runs of bursts a call to memcpy costs more than the copy.
+template <std::size_t N>
+inline void copy_block(void** to, void* const* from) noexcept {
+  std::memcpy(static_cast<void*>(to), from, N * sizeof(void*));
+}
+
+/// Copies pointers.  For the short runs of bursts a call to memcpy costs more than the copy, and so do the branches
+/// that choose among wide blocks; for long runs these pay.
 inline void copy_pointers(void** to, void* const* from, std::size_t n) noexcept {
-  struct __attribute__((may_alias)) four {
-    void* p[4];
-  };
+  if (n == 1) {
+    *to = *from;
+    return;
+  }
+  if (n >= 64) [[unlikely]] {
+    for (; n >= 16; n -= 16, to += 16, from += 16) copy_block<16>(to, from);
+  }
   std::size_t i = 0;
-  for (; i + 4 <= n; i += 4) std::memcpy(static_cast<void*>(to + i), from + i, sizeof(four));
-  if ((n & 2) != 0) std::memcpy(static_cast<void*>(to + i), from + i, 2 * sizeof(void*)), i += 2;
-  if ((n & 1) != 0) std::memcpy(static_cast<void*>(to + i), from + i, sizeof(void*));
+  for (; i + 4 <= n; i += 4) copy_block<4>(to + i, from + i);
+  if ((n & 2) != 0) copy_block<2>(to + i, from + i), i += 2;
+  if ((n & 1) != 0) copy_block<1>(to + i, from + i);
 }
 
 [[nodiscard]] inline pool_cache* thread_cache(const pool_header& pool) noexcept {
