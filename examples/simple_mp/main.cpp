@@ -3,9 +3,7 @@
 // started again at any time.  Follows DPDK's sample of the same name.
 #include <mpnet/mpnet.hpp>
 
-#include <chrono>
 #include <cstdio>
-#include <string>
 
 #include "line_reader.hpp"
 
@@ -76,11 +74,8 @@ int main(int argc, char** argv) {
     auto in = channel::create_or_attach(eal, first ? "SEC_2_PRI" : "PRI_2_SEC", ring);
 
     const mpnet::stop_on_signals signals;
-    eal.launch_all([&] {
-      receive(in, pool);
-      return 0;
-    });
-    constexpr const char* commands[] = {"send ", "quit", "help"};
+    for (const mpnet::lcore id : eal.workers()) eal.launch(id, [&] { receive(in, pool); });
+    constexpr const char* commands[] = {"send", "quit", "help"};
     line_reader::read_lines("simple_mp > ", commands,
                             [&](const std::string& line) { return command(line, out, pool); });
   });
