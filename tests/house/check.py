@@ -126,6 +126,14 @@ def check_examples():
                 yield f"{path}:{number}: includes {m.group(1)}, which is not public"
 
 
+def check_names():
+    for path in files("tests"):
+        if path.endswith(".cpp"):
+            for name in re.findall(r'TEST_CASE\(\s*"([^"]*)"', text(path)):
+                if name.startswith("-") or re.search(r"[;\[\]]", name):
+                    yield f"{path}: '{name}': ctest cannot hand over a name with ; [ ] or a dash in front"
+
+
 def check_links():
     for path in files(""):
         if not path.endswith(".md"):

@@ -119,7 +119,7 @@ TEST_CASE("a held mbuf goes back with its last hold", "[mbuf]") {
   CHECK(p->stats().in_use == 0);
 }
 
-TEST_CASE("clones show the data and keep it alive; the last one gives it back", "[mbuf]") {
+TEST_CASE("clones show the data and keep it alive, the last one gives it back", "[mbuf]") {
   leases l;
   plain_mbuf_pool p{{.mbuf_count = 10, .cache_size = 0}};
   plain_mbuf_pool q{{.mbuf_count = 10, .cache_size = 0, .data_room_bytes = 128}, 10};
