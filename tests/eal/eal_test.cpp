@@ -146,7 +146,7 @@ TEST_CASE("log levels silence the start", "[eal]") {
   CHECK(text == "primary\n");
 }
 
-TEST_CASE("the main lcore is the lowest unless told otherwise; threads are named and pinned", "[eal]") {
+TEST_CASE("the main lcore is the lowest unless told otherwise, threads are named and pinned", "[eal]") {
   const unsigned p = first_processor();
   std::string text;
   CHECK(run(probe(unique_prefix(), "3,5,100", {"--log-level=error", "--", "places"}), text) == 0);

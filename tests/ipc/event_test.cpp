@@ -109,7 +109,7 @@ TEST_CASE("alarms run once, in the order due, not before their time", "[ipc][eve
   CHECK(first >= 10ms);
 }
 
-TEST_CASE("a cancelled alarm never runs; one that ran says so; one may set and cancel others", "[ipc][event]") {
+TEST_CASE("a cancelled alarm never runs, one that ran says so, one may set and cancel others", "[ipc][event]") {
   event_loop loop;
   std::atomic<int> ran{0};
   const auto never = loop.alarm(600s, [&] { ran += 100; });

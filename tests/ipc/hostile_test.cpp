@@ -163,7 +163,7 @@ TEST_CASE("sockets are private files, and another user's process is turned away"
   CHECK(self.stats().foreign == 1);
 }
 
-TEST_CASE("one endpoint listens under a name; what dead ones left is removed", "[ipc][hostile]") {
+TEST_CASE("one endpoint listens under a name, what dead ones left is removed", "[ipc][hostile]") {
   stage s;
   const pid_t pid = s.member(1);
   REQUIRE(s.pass(0));

@@ -106,7 +106,7 @@ TEST_CASE("messages of one sender start in the order sent, whatever their handle
   }
 }
 
-TEST_CASE("64 KiB and 253 descriptors arrive; more is an error with nothing sent", "[ipc][message]") {
+TEST_CASE("64 KiB and 253 descriptors arrive, more is an error with nothing sent", "[ipc][message]") {
   stage s;
   s.member(1, [] {
     echo();
@@ -147,7 +147,7 @@ TEST_CASE("64 KiB and 253 descriptors arrive; more is an error with nothing sent
   CHECK(self.call(note("open fds"), peer, 10s).data == theirs);
 }
 
-TEST_CASE("a stopped peer delays nobody; its full queue drops, which the sender sees and counts", "[ipc][message]") {
+TEST_CASE("a stopped peer delays nobody, its full queue drops, which the sender sees and counts", "[ipc][message]") {
   stage s;
   const pid_t slow = s.member(1, counted(s, 1));
   s.member(2, [&] {
