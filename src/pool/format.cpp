@@ -54,8 +54,9 @@ plan make_plan(const pool_options& options, const pool_format& format) {
   if (format.object_align > 4096) refuse("objects aligned to more than 4096 bytes");
   plan p;
   p.stride = round_up(std::max<std::size_t>(format.object_bytes, 1), std::max(format.object_align, cache_line));
-  // A cache moves about its size at a time, in runs that fill whole lines with the state word before them.
-  const std::size_t wanted = options.cache_size == 0 ? 32 : std::clamp<std::size_t>(options.cache_size, 16, 512);
+  // A cache moves about its size at a time, in runs that fill whole lines with the state word before them; longer runs
+  // than a kilobyte leave no time to ask for the next one early.
+  const std::size_t wanted = options.cache_size == 0 ? 32 : std::clamp<std::size_t>(options.cache_size, 16, 256);
   p.chunk_capacity = wanted / 16 * 16 - 2;
   p.chunk_bytes = 8 + p.chunk_capacity * 4;
   // Enough for all objects in full chunks, and some that are partly full; more are never needed than there are objects.

@@ -294,7 +294,7 @@ void pool_put_slow(pool_header& pool, pool_cache* cache, void* const* objects, s
     return;
   }
   std::uint32_t have = cache->count();
-  while (have != 0 && have + n > cache->size) {  // the warm end first: what another lcore takes next is still near
+  while (have != 0 && have + n > cache->capacity) {  // the warm end first: what another lcore takes next is still near
     const std::uint32_t now = std::min(have, pool.chunk_capacity);
     have -= now;
     cache->set_count(have);

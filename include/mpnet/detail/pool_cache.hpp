@@ -27,8 +27,8 @@ struct chunk_hints {
 
 struct pool_cache {
   std::atomic<std::uint32_t> length;  // its thread: w, statistics: r; relaxed, for it orders nothing
-  std::uint32_t capacity;             // a put that would pass it flushes
-  std::uint32_t size;                 // what a flush leaves at most
+  std::uint32_t capacity;             // a put that would pass it flushes a chunk
+  std::uint32_t size;                 // more in one call goes past the cache
   bool private_to_user;               // made by pool::make_cache
   pool_header* pool;
   pool_cache* next;  // in the list of the process's caches of this pool, under its mutex
