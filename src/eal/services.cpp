@@ -30,7 +30,9 @@ services::services(group& g, const cpu_set_t& usable, std::span<const lcore_plac
   current_services = this;
 }
 
-services::~services() { current_services = before_; }
+services::~services() {
+  current_services = before_;
+}
 
 services& services::current() {
   if (current_services == nullptr) throw error{errc::not_found, "this process runs no EAL; make an mpnet::eal first"};

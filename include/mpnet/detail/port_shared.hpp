@@ -12,9 +12,9 @@
 
 namespace mpnet::detail {
 
-/// Who drives a side of a queue: bits 0-15 the ownership tag (slot + 1), 16-31 the slot's incarnation, 32-63 the pid (in
-/// its own PID namespace, for people).  0: nobody.
-/// Taken with a CAS from 0, given back by the owner, or by recovery when the owner is dead.
+/// Who drives a side of a queue: bits 0-15 the ownership tag (slot + 1), 16-31 the slot's incarnation, 32-63 the pid
+/// (in its own PID namespace, for people).  0: nobody. Taken with a CAS from 0, given back by the owner, or by recovery
+/// when the owner is dead.
 using queue_claim_word = std::atomic<std::uint64_t>;
 [[nodiscard]] constexpr std::uint16_t claim_tag(std::uint64_t word) noexcept {
   return static_cast<std::uint16_t>(word);
@@ -81,7 +81,7 @@ struct alignas(cache_line) port_shared {
 enum port_flag : std::uint32_t { flag_promiscuous = 1, flag_allmulticast = 2 };
 
 struct port_table {
-  std::uint64_t nonce;  // format: w
+  std::uint64_t nonce;                  // format: w
   std::atomic<std::uint64_t> creation;  // claim word of the process that creates or removes a port
   std::uint64_t next_generation;        // under `creation`
   port_shared ports[max_ports];
