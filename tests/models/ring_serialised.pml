@@ -5,7 +5,13 @@
  *
  * Proved: no object is lost, none is delivered twice, none out of order, none that was never put; a claim of a dead owner
  * never outlives the next one who wants the side (no deadlock: the final process finds both sides usable).
+ * With -DBROKEN=n a rule is left out, and the check must fail:
+ *   1  a dead owner's claim is always undone, whether it had published or not
+ *   2  words do not name the owner's incarnation
  */
+#ifndef BROKEN
+#define BROKEN 0
+#endif
 #ifndef TURNS
 #define TURNS 1 /* operations of each process that does not crash; -DTURNS=2 takes minutes */
 #endif
@@ -27,9 +33,10 @@ byte delivered = 0;        /* the last object that a consumer committed */
 byte crashes = 0;
 byte finished = 0;
 
+#define INC(l) (BROKEN == 2 -> 0 : incarnation[l])
 #define busy(w) (w.owner != NONE)
 /* dead, or its lease has gone to another since */
-#define gone(w) (dead[w.owner] || incarnation[w.owner] != w.inc)
+#define gone(w) (dead[w.owner] || INC(w.owner) != w.inc)
 #define same(a, b) (a.pos == b.pos && a.owner == b.owner && a.inc == b.inc)
 #define copy_word(a, b) a.pos = b.pos; a.owner = b.owner; a.inc = b.inc
 
@@ -70,8 +77,9 @@ again:
       if
       :: gone(w) ->
         if
-        :: producer -> t = ptail
-        :: else -> t = ctail
+        :: BROKEN == 1 -> t = w.pos
+        :: BROKEN != 1 && producer -> t = ptail
+        :: BROKEN != 1 && !producer -> t = ctail
         fi;
         crash_point;
         atomic {
@@ -95,8 +103,8 @@ again:
         /* compare and swap */
         atomic {
           if
-          :: producer && same(pword, w) -> pword.owner = me; pword.inc = incarnation[me]; object = 0
-          :: !producer && same(cword, w) -> cword.owner = me; cword.inc = incarnation[me]; object = 0
+          :: producer && same(pword, w) -> pword.owner = me; pword.inc = INC(me); object = 0
+          :: !producer && same(cword, w) -> cword.owner = me; cword.inc = INC(me); object = 0
           :: else -> object = NONE
           fi
         }
