@@ -200,21 +200,23 @@ class cell_runner {
     all.insert(all.end(), plan_.peers.begin(), plan_.peers.end());
     for (auto* c : all) c->enter(worker);
     for (std::size_t i = 0; worker == 0 && i < all.size(); ++i) all[i]->format(slot(i));
-    shared_.gate.wait(workers_);
+    meet();
     for (std::size_t i = 0; i < all.size(); ++i) all[i]->join(slot(i), worker, workers_);
     for (std::size_t i = 0; i < all.size(); ++i) timed(*all[i], worker, 8);  // warms up
     for (unsigned round = 0; round < plan_.rounds; ++round) {
       for (std::size_t p = 0; p < plan_.peers.size(); ++p) run_pair(worker, pair_of(round, p), *plan_.peers[p]);
     }
-    shared_.gate.wait(workers_);
+    meet();
     if (worker != 0) {
       for (auto* c : all) c->leave(worker);
     }
-    shared_.gate.wait(workers_);
+    meet();
     if (worker == 0) {
       for (auto* c : all) c->leave(worker);
     }
   }
+
+  void meet() noexcept { shared_.gate.wait(workers_, workers_ > processors_of(plan_.where) ? 50 : 20'000); }
 
   void run_pair(unsigned worker, pair_record& pair, contestant& peer) {
     round_trip(worker, pair.round_trip[0]);
@@ -226,21 +228,21 @@ class cell_runner {
 
   void round_trip(unsigned worker, double& result) {
     if (!two_processors_) return;
-    shared_.gate.wait(workers_);
+    meet();
     if (worker >= 2) return;
     const double cycles_taken = line_round_trip(shared_.ping, worker);
     if (worker == 0) result = cycles_taken;
   }
 
   void limit(unsigned worker, pair_record& pair) {
-    shared_.gate.wait(workers_);
+    meet();
     if (worker == 0) {
       for (auto& half : shared_.halves) {
         half.full.store(0, std::memory_order_relaxed);  // relaxed: the gate orders it
         half.taken.store(0, std::memory_order_relaxed);
       }
     }
-    shared_.gate.wait(workers_);
+    meet();
     if (worker >= 2) return;
     const double per_line = stream_lines(shared_, worker, 64);
     if (worker == 0) pair.limit = per_line;
@@ -256,7 +258,7 @@ class cell_runner {
     }
     auto r = role::alternate;
     if (plan_.where == placement::split) r = worker == 0 ? role::produce : role::consume;
-    shared_.gate.wait(workers_);
+    meet();
     run_record record{};
     record.begin = cycles();
     const auto done = c.run(r, w);

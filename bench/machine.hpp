@@ -64,7 +64,8 @@ struct alignas(64) barrier {
   std::atomic<std::uint32_t> arrived;
   std::atomic<std::uint32_t> generation;
 
-  void wait(std::uint32_t parties) noexcept;
+  /// Spins a while, then sleeps: where workers are more than processors the waiting ones must not slow those at work.
+  void wait(std::uint32_t parties, unsigned spins = 20'000) noexcept;
 };
 
 /// The two lines that line_round_trip and line_stream bounce; live in an arena.
@@ -75,7 +76,7 @@ struct alignas(64) ping_line {
 
 /// Cycles that a cache line takes there and back between two processors.  Called at once by two workers, `side` 0 and
 /// 1, after a barrier; both get the answer of their own clock.
-[[nodiscard]] double line_round_trip(ping_line& line, unsigned side, unsigned trips = 200);
+[[nodiscard]] double line_round_trip(ping_line& line, unsigned side, unsigned trips = 100);
 
 /// Round trips at least this long mean that the two processors do not share a cache.
 inline constexpr double far_round_trip_cycles = 500;
