@@ -89,6 +89,9 @@ class port {
   [[nodiscard]] link_status link() const;                         // asks the device
   [[nodiscard]] link_status wait_for_link(int timeout_ms) const;  // returns what is there when it is up or time is over
   void set_link_up(bool up) const;
+  /// A descriptor that signals each change of the link to every member, or nothing where the device has none: register
+  /// it with an event_loop as trigger::edge, never read or close it, and ask link() when it calls.
+  [[nodiscard]] std::optional<int> link_fd() const;
 
   [[nodiscard]] mac_address mac() const noexcept;
   void set_mac(const mac_address& mac) const;

@@ -82,6 +82,7 @@ class device {
 
   /// Without the control lock.
   [[nodiscard]] virtual std::optional<int> rx_fd(std::uint16_t) { return {}; }
+  [[nodiscard]] virtual std::optional<int> link_fd() { return {}; }
   [[nodiscard]] virtual bool arm_rx_interrupt(std::uint16_t) noexcept { return false; }
   virtual void disarm_rx_interrupt(std::uint16_t) noexcept {}
 

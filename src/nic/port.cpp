@@ -127,6 +127,10 @@ link_status port::wait_for_link(int timeout_ms) const {
   }
 }
 
+std::optional<int> port::link_fd() const {
+  return local().dev().link_fd();
+}
+
 void port::set_link_up(bool up) const {
   local().locked("set the link of", [&](nic::device& d) { d.set_link_up(up); });
 }

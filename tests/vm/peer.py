@@ -108,7 +108,7 @@ def verify(data):
 def capture(interface, wanted=7):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     s.bind((interface, 0))
-    s.settimeout(30)
+    s.settimeout(20)
     SOL_PACKET, PACKET_AUXDATA = 263, 8
     s.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     print("ready", flush=True)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One igb port, shown from outside, for scenarios in the virtual machine.
 //   vm_probe [EAL options] -- receive N      prints what the device said about each of N packets
+//   vm_probe [EAL options] -- link N         waits for N changes of the link, told by its interrupt
 //   vm_probe [EAL options] -- send           sends packets whose checksums, tags and segments the device shall fill in
 #include <mpnet/mpnet.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -50,6 +52,25 @@ void receive(const port& p, int count) {
       }
     }
   }
+}
+
+void watch_link(const port& p, int changes) {
+  std::atomic<int> left{changes};
+  event_loop loop;
+  const auto fd = p.link_fd();
+  if (!fd) throw error{errc::unsupported, "the port has no link interrupt"};
+  loop.register_fd(
+      *fd,
+      [&](std::uint32_t) {
+        std::printf("link %s\n", p.link().up ? "back" : "down");
+        std::fflush(stdout);
+        if (--left <= 0) request_stop();
+      },
+      trigger::edge);
+  static_cast<void>(p.link());  // clears old causes, so that the next change signals
+  std::puts("ready");
+  std::fflush(stdout);
+  wait_for_stop();
 }
 
 void put16(std::uint8_t* p, unsigned v) {
@@ -136,7 +157,7 @@ void send(const port& p, const mbuf_pool& pool) {
 int main(int argc, char** argv) {
   return run_main([&] {
     eal e{argc, argv};
-    if (e.args().empty()) throw error{errc::usage, "receive N, or send"};
+    if (e.args().empty()) throw error{errc::usage, "receive N, send, or link N"};
     const auto ports = list_ports(e);
     if (ports.empty()) throw error{errc::not_found, "there is no port"};
     const port p = *find_port(e, ports.front().id);
@@ -150,7 +171,16 @@ int main(int argc, char** argv) {
                 .mtu = 9000});
     std::printf("link %s\n", p.wait_for_link(5000).up ? "up" : "down");
     if (e.args()[0] == "receive") receive(p, std::stoi(e.args()[1]));
+    if (e.args()[0] == "link") {
+      watch_link(p, std::stoi(e.args()[1]));
+      return;
+    }
     if (e.args()[0] == "send") send(p, pool);
+    std::printf("mac %s\n", to_string(p.mac()).c_str());
+    for (const device_register& r : p.registers()) {
+      if (r.value != 0) std::printf("%s=%x ", r.name.c_str(), r.value);
+    }
+    std::puts("");
     for (const named_counter& c : p.extended_stats()) {
       if (c.value != 0) std::printf("%s %lu\n", c.name.c_str(), static_cast<unsigned long>(c.value));
     }

@@ -44,7 +44,11 @@ constexpr dumped dump_list[] = {{"CTRL", CTRL.offset},
                                 {"MRQC", MRQC.offset},
                                 {"TCTL", TCTL.offset},
                                 {"TCTL_EXT", TCTL_EXT.offset},
-                                {"TIPG", TIPG.offset}};
+                                {"TIPG", TIPG.offset},
+                                {"RAL0", RAL[0].offset},
+                                {"RAH0", RAH[0].offset},
+                                {"RAL1", RAL[1].offset},
+                                {"RAH1", RAH[1].offset}};
 
 }  // namespace
 

@@ -101,7 +101,7 @@ class igb_device final : public device {
   [[nodiscard]] bool arm_rx_interrupt(std::uint16_t queue) noexcept override;
   void disarm_rx_interrupt(std::uint16_t queue) noexcept override;
   /// The eventfd that signals changes of the link; never read, watched edge-triggered.
-  [[nodiscard]] std::optional<int> link_fd();
+  [[nodiscard]] std::optional<int> link_fd() override;
 
   void add_stats(port_stats& stats) override;
   void add_extended_stats(std::vector<named_counter>& counters) override;

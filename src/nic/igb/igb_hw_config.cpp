@@ -163,6 +163,7 @@ void set_up_interrupts(const hw& h, unsigned vectors, unsigned rx_queues) noexce
   // MSI-X mode, and causes clear by themselves when their message is sent, §7.3.2.
   h.regs.write(GPIE, gpie::msix_mode | gpie::nsicr | gpie::pba);
   h.regs.write(EIAC, (1U << vectors) - 1);
+  h.regs.write(IAM, 0);  // else reading ICR would mask what it tells, §8.8.11
   for (unsigned v = 0; v < vectors; ++v) h.regs.write(EITR[v], 0);
   if (has_ivar(h.device->mac)) {
     for (unsigned i = 0; i < IVAR.count; ++i) h.regs.write(IVAR[i], 0);
@@ -198,6 +199,7 @@ void disarm_vector(const hw& h, unsigned vector) noexcept {
 std::uint32_t take_other_causes(const hw& h) noexcept {
   const std::uint32_t causes = h.regs.read(ICR);
   h.regs.write(EICR, 1U);
+  h.regs.write(IMS, icr::lsc);  // whatever the reading masked
   return causes;
 }
 

@@ -94,6 +94,7 @@ inline constexpr reg<access::w1c> ICR{0x01500};                 // §8.8.7
 inline constexpr reg<access::wo> ICS{0x01504};                  // §8.8.8
 inline constexpr reg<access::w1s> IMS{0x01508};                 // §8.8.9
 inline constexpr reg<access::wo> IMC{0x0150C};                  // §8.8.10
+inline constexpr reg<access::rw> IAM{0x01510};                  // §8.8.11
 inline constexpr reg_array<access::rw> EITR{0x01680, 4, 25};    // §8.8.12
 inline constexpr reg_array<access::rw> IVAR{0x01700, 4, 8};     // §8.8.13
 inline constexpr reg<access::rw> IVAR_MISC{0x01740};            // §8.8.14
