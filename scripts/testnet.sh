@@ -44,6 +44,7 @@ in_net() { local side=$1; shift; ip netns exec "$net_tag-$side" "$@"; }
 start_in() {
   local side=$1 log=$2
   shift 2
+  : >"$log" # now, not when the new process gets to it: what the last one said must not be taken for its words
   ip netns exec "$net_tag-$side" "$@" </dev/null >"$log" 2>&1 &
   started=$!
   net_pids+=("$started")

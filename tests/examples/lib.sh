@@ -43,6 +43,7 @@ run_app() {
   local log=$2 program
   program=$(program_of "$1")
   shift 2
+  : >"$log"
   "$program" "$@" </dev/null >"$log" 2>&1 &
   started=$!
   net_pids+=("$started")

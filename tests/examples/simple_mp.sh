@@ -11,6 +11,7 @@ open_app() {
   shift
   rm -f "$work/$name.in"
   mkfifo "$work/$name.in"
+  : >"$work/$name.log"
   ( # without the other applications' pipes: they would not end while somebody could write
     for fd in "${to[@]}"; do eval "exec $fd>&-"; done
     exec "$apps/simple_mp/simple_mp" "${common[@]}" "$@" <"$work/$name.in" >"$work/$name.log" 2>&1
