@@ -88,6 +88,8 @@ void strand(pool_header& pool, void* const* objects, std::size_t n) noexcept {
 }
 
 namespace {
+pool_local* retired = nullptr;  // all that were; under locals_mutex
+
 /// The pool is gone; its caches, each of which belongs to a thread or a user, hold nothing and take nothing from now
 /// on. `local` itself stays, for lookups that still read it.
 void retire(pool_local& local) noexcept {
@@ -102,6 +104,8 @@ void retire(pool_local& local) noexcept {
   local.stranded.clear();
   local.stranded_count.store(0, std::memory_order_relaxed);  // relaxed: under the mutex
   local.objects_bytes = 0;
+  local.retired_before = retired;
+  retired = &local;
 }
 }  // namespace
 

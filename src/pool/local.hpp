@@ -20,6 +20,7 @@ struct pool_local {
   pool_cache* caches = nullptr;                // under the mutex
   std::vector<void*> stranded;                 // found no room in the backend; under the mutex
   std::atomic<std::size_t> stranded_count{0};  // relaxed: tells whether the mutex is worth taking
+  pool_local* retired_before = nullptr;        // under locals_mutex
 };
 
 /// Makes the pool known to this process, if it is not yet.  Null only when out of memory.
