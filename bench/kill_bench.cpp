@@ -114,7 +114,8 @@ class survivor {
   void after_kill() {
     const auto& lease = mpnet::detail::lease_table[victim_lcore];
     std::uint64_t last_alive = cycles();
-    while (!mpnet::detail::is_dead(lease)) {
+    // The event thread may have recovered and freed the lease, mark and all, between two looks.
+    while (!mpnet::detail::is_dead(lease) && lease.state.load(std::memory_order_acquire) != mpnet::detail::lease_free) {
       last_alive = cycles();
       place_.through_shared();
       place_.receive();
