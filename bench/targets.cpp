@@ -110,8 +110,8 @@ std::string targets_of(const std::vector<row>& rows) {
                       t.mode, t.best_of_modes ? " (any mode)" : "", t.placement[0] != 0 ? t.placement : "all",
                       distance.empty() ? "–" : distance, t.burst != 0 ? std::to_string(t.burst) : "all",
                       t.others ? "every other peer" : fmt::format("{}{}", t.best_of_peers ? "best of " : "", t.peer),
-                      t.others ? "<" : "≤", t.bound, v.ratio, v.worst->mode, v.worst->placement, v.worst->burst,
-                      v.worst->peer, reached ? "reached" : "**missed**");
+                      t.others ? "<" : "≤", fmt::format("{:.3g}", t.bound), v.ratio, v.worst->mode, v.worst->placement,
+                      v.worst->burst, v.worst->peer, reached ? "reached" : "**missed**");
     }
   }
   return text;
