@@ -71,6 +71,12 @@ void watch_link(const port& p, int changes) {
   std::puts("ready");
   std::fflush(stdout);
   wait_for_stop();
+  for (const device_register& r : p.registers()) {
+    if (r.name.find("IM") != std::string::npos || r.name == "GPIE" || r.name == "IVAR_MISC") {
+      std::printf("%s=%x ", r.name.c_str(), r.value);
+    }
+  }
+  std::puts(p.link().up ? "up" : "down");
 }
 
 void put16(std::uint8_t* p, unsigned v) {

@@ -2,7 +2,7 @@
 // The registers of the Intel 82576 family as typed data: offset, access mode and the section of the 82576 datasheet
 // (revision 2.x, chapter 8 "Programming Interface") that defines each.  Reading a write-only register or writing a
 // read-only one does not compile.  Names are the datasheet's.  Where a queue's registers have two addresses, queues 0-3
-// use the older one, which the 82575 has too.
+// use the older one, which the 82575 has too; likewise the interrupt causes, whose newer addresses QEMU lacks.
 #pragma once
 
 #include <atomic>
@@ -90,11 +90,11 @@ inline constexpr reg<access::w1s> EIMS{0x01524};                // §8.8.3
 inline constexpr reg<access::wo> EIMC{0x01528};                 // §8.8.4
 inline constexpr reg<access::rw> EIAC{0x0152C};                 // §8.8.5
 inline constexpr reg<access::rw> EIAM{0x01530};                 // §8.8.6
-inline constexpr reg<access::w1c> ICR{0x01500};                 // §8.8.7
-inline constexpr reg<access::wo> ICS{0x01504};                  // §8.8.8
-inline constexpr reg<access::w1s> IMS{0x01508};                 // §8.8.9
-inline constexpr reg<access::wo> IMC{0x0150C};                  // §8.8.10
-inline constexpr reg<access::rw> IAM{0x01510};                  // §8.8.11
+inline constexpr reg<access::w1c> ICR{0x000C0};                 // §8.8.7
+inline constexpr reg<access::wo> ICS{0x000C8};                  // §8.8.8
+inline constexpr reg<access::w1s> IMS{0x000D0};                 // §8.8.9
+inline constexpr reg<access::wo> IMC{0x000D8};                  // §8.8.10
+inline constexpr reg<access::rw> IAM{0x000E0};                  // §8.8.11
 inline constexpr reg_array<access::rw> EITR{0x01680, 4, 25};    // §8.8.12
 inline constexpr reg_array<access::rw> IVAR{0x01700, 4, 8};     // §8.8.13
 inline constexpr reg<access::rw> IVAR_MISC{0x01740};            // §8.8.14

@@ -8,7 +8,7 @@ wait_for 20 said first '^ready' || { show first; fail "the first process did not
 start second "$probe" --lcores 1@1 --proc-type=auto --file-prefix probe -- link 9
 wait_for 20 said second '^ready' || { show first second; fail "the second process did not start"; }
 monitor set_link igb0 off
-for p in first second; do wait_for 10 said $p "^link down" || { show first second; fail "process $p does not know"; }; done
+for p in first second; do wait_for 10 said $p "^link down" || { end_all; show first second; grep -i "vfio\|msi" /proc/interrupts; fail "process $p does not know"; }; done
 monitor set_link igb0 on
 for p in first second; do wait_for 10 said $p "^link back" || { show first second; fail "process $p does not know that it is back"; }; done
 say "both processes saw the cable pulled and put back"
