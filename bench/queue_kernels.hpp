@@ -110,10 +110,12 @@ class queue_contestant final : public contestant {
     }
     const std::uint64_t end = cycles() + w.duration;
     std::uint64_t done = 0;
-    do {
-      some_bursts(16);
-      done += 16 * burst;
-    } while (cycles() < end);
+    for (unsigned chunk = 1;; chunk = chunk < 16 ? chunk * 2 : 16) {  // grows: some peers need a millisecond a burst
+      some_bursts(chunk);
+      done += std::uint64_t{chunk} * burst;
+      const auto now = cycles();
+      if (now >= end) break;
+    }
     return {.objects = done, .busy = 0};
   }
 
