@@ -131,6 +131,10 @@ void worker::thread_main() {
   serve();
 }
 
+// UBSan takes the catch of a forced unwind, whose object is the unwinder's own, for a reference to null.
+#if defined(__GNUC__) && !defined(__clang__)
+__attribute__((no_sanitize("null")))
+#endif
 void worker::serve() {
   std::unique_lock guard{lock_};
   phase_ = phase::waiting;

@@ -33,6 +33,7 @@ using mem::local_state;
 using mem::lock_file;
 
 constexpr int entry_patience_ms = 30'000;
+constexpr int leaving_patience_ms = 5000;
 
 std::atomic<group*> the_group{nullptr};  // one a process
 
@@ -383,8 +384,10 @@ void group::leave() noexcept {
   mem::remove_fault_handlers();
   try {
     mem::leave(*this);
-    // Only now do the locks go, with the last descriptor of the lock file.
-    if (local_->locks->try_lock(mem::lock_file::initialise) && !anyone_lives(*local_->locks)) {
+    // Two that leave at once must not each take the other for the one who stays: the lock is waited for.
+    local_->locks->lock(mem::lock_file::initialise, mem::lock_file::mode::exclusive, leaving_patience_ms,
+                        "look for other members");
+    if (!anyone_lives(*local_->locks)) {
       mem::remove_stale_files(local_->shared_dir, local_->runtime_dir, local_->prefix);
       mem::remove_group_dirs(local_->shared_dir, local_->runtime_dir);
     }

@@ -3,6 +3,7 @@
 # l2fwd_kills.sh COUNT: workers are killed in turn under traffic between namespaces; both workers of the pair run again
 # each time, no packet buffer is lost, and when the main process is killed its workers end and nothing is left.
 . "$(dirname "$0")/lib.sh"
+[ -z "${SANITIZE:-}" ] || skip "the sanitizers' runtimes do not survive a fork of a process with threads"
 count=${1:-20}
 [ "$(id -u)" = 0 ] || skip "needs root: network namespaces and packet sockets"
 ip netns add "$net_tag-probe" 2>/dev/null || skip "this machine allows no network namespaces"

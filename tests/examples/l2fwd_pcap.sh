@@ -3,6 +3,7 @@
 # l2fwd_fork over net_pcap: what a capture holds goes out of the partner port with that port's addresses, whether the
 # ports of a pair have a worker each or share one, pinned or floating.
 . "$(dirname "$0")/lib.sh"
+[ -z "${SANITIZE:-}" ] || skip "the sanitizers' runtimes do not survive a fork of a process with threads"
 pcaps=$(dirname "$0")/pcaps.py
 for port in 0 1; do "$pcaps" make "$work/in$port.pcap" 500 "$port"; done
 
