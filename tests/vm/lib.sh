@@ -34,6 +34,7 @@ pids=()
 start() { # NAME COMMAND...: in the background; its output in /tmp/NAME.out
   local name=$1
   shift
+  : >"/tmp/$name.out" # now, not when the child gets to it: what an earlier one said must not count
   "$@" >"/tmp/$name.out" 2>&1 </dev/null &
   pids+=($!)
   echo $! >>/tmp/started
