@@ -132,15 +132,17 @@ class ring {
   /// Puts up to objects.size() objects in, in order.  Returns how many of the first went in; the rest stays the
   /// caller's. Fewer when the ring is full; 0 also when another thread's claim stood in the way for too long. Follows
   /// rte_ring_enqueue_burst.
-  [[nodiscard]] std::size_t enqueue_burst(std::span<const T> objects) const noexcept {
+  [[nodiscard, gnu::always_inline]] std::size_t enqueue_burst(std::span<const T> objects) const noexcept {
     return put(objects.data(), objects.size(), amount::up_to);
   }
   /// All or none.  Follows rte_ring_enqueue_bulk.
-  [[nodiscard]] bool enqueue_bulk(std::span<const T> objects) const noexcept {
+  [[nodiscard, gnu::always_inline]] bool enqueue_bulk(std::span<const T> objects) const noexcept {
     return put(objects.data(), objects.size(), amount::all_or_nothing) == objects.size();
   }
   /// One.  Follows rte_ring_enqueue.
-  [[nodiscard]] bool enqueue(const T& object) const noexcept { return put(&object, 1, amount::all_or_nothing) == 1; }
+  [[nodiscard, gnu::always_inline]] bool enqueue(const T& object) const noexcept {
+    return put(&object, 1, amount::all_or_nothing) == 1;
+  }
 
   /// Up to `count` free slots to write into, oldest first.  If any, the side is claimed: the same thread must commit()
   /// soon, others wait meanwhile.  None on rings with a many_concurrent side.  Follows rte_ring_enqueue_zc_burst_start.
@@ -157,15 +159,17 @@ class ring {
   /// Takes up to objects.size() objects out, oldest first, to the front of `objects`.  Returns how many; pool objects
   /// among them now belong to this process.  0 when the ring is empty, or when another thread's claim stood in the way
   /// for too long.  Follows rte_ring_dequeue_burst.
-  [[nodiscard]] std::size_t dequeue_burst(std::span<T> objects) const noexcept {
+  [[nodiscard, gnu::always_inline]] std::size_t dequeue_burst(std::span<T> objects) const noexcept {
     return take(objects.data(), objects.size(), amount::up_to);
   }
   /// All or none.  Follows rte_ring_dequeue_bulk.
-  [[nodiscard]] bool dequeue_bulk(std::span<T> objects) const noexcept {
+  [[nodiscard, gnu::always_inline]] bool dequeue_bulk(std::span<T> objects) const noexcept {
     return take(objects.data(), objects.size(), amount::all_or_nothing) == objects.size();
   }
   /// One.  Follows rte_ring_dequeue.
-  [[nodiscard]] bool dequeue(T& object) const noexcept { return take(&object, 1, amount::all_or_nothing) == 1; }
+  [[nodiscard, gnu::always_inline]] bool dequeue(T& object) const noexcept {
+    return take(&object, 1, amount::all_or_nothing) == 1;
+  }
   [[nodiscard]] std::optional<T> dequeue() const noexcept {
     T object;
     return dequeue(object) ? std::optional<T>{object} : std::nullopt;

@@ -100,7 +100,8 @@ void free_slot(group& g, std::uint32_t slot) {
 }
 
 void write_record(group& g, const casualty& c, const detail::recovery_counts& n, std::uint64_t duration_ns) {
-  control& shared = g.control();
+  const transaction tx{g};  // for readers of the journal of recoveries
+  control& shared = tx.shared();
   const process_slot& s = shared.slots[c.slot];
   recovery_record& r = shared.recoveries[shared.recovery_sequence % max_recovery_records];
   r.sequence = 0;

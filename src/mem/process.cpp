@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "mem/conductor.hpp"
+#include "mem/journal.hpp"
 #include "mem/local_state.hpp"
 #include "mem/membership.hpp"
 #include "mem/nudge.hpp"
@@ -48,7 +49,7 @@ std::vector<process_info> list_processes(const group& g) {
 }
 
 std::vector<recovery_info> list_recoveries(const group& g) {
-  mem::check_usable(g);
+  const mem::transaction tx{const_cast<group&>(g)};  // records are written under the same lock
   std::vector<recovery_info> found;
   for (const mem::recovery_record& r : g.control().recoveries) {
     if (r.sequence == 0) continue;
