@@ -256,6 +256,49 @@ TEST_CASE("group: memory that one process adds is usable in another without a me
   CHECK(secondary.wait() == 0);
 }
 
+TEST_CASE("group: mlockall takes no page that the group did not", "[mem]") {
+  group_options options = small(test::unique_prefix("mlock"));
+  options.no_huge = false;
+  group g{options};
+  if (g.control().segments[0].page_bytes == 4096) {
+    WARN("SKIP: no free hugepages");
+    return;
+  }
+  (void)allocate(g, 3 << 20);
+  if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+    WARN("SKIP: this user may not lock memory");
+    return;
+  }
+  (void)allocate(g, 1 << 20);
+  std::uint64_t taken = 0;
+  for (std::size_t i = 0; i < g.control().config.segment_count; ++i) {
+    struct stat st {};
+    REQUIRE(::fstat(g.local().map->segment_fd(i), &st) == 0);
+    taken += static_cast<std::uint64_t>(st.st_blocks) * 512;
+  }
+  ::munlockall();
+  CHECK(taken == g.memory().committed_bytes);
+}
+
+TEST_CASE("group: a thousand secondaries attach one after another", "[mem][process]") {
+  const std::string prefix = test::unique_prefix("thousand");
+  const signal_pipe in;
+  const signal_pipe end;
+  child first = start_member(prefix, process_type::primary, in, end);
+  REQUIRE(in.wait() == 'p');
+  int attached = 0;
+  for (int i = 0; i < 1000; ++i) {
+    child secondary{[&] {
+      const group g{attaching(prefix)};
+      return g.is_primary() ? 1 : 0;
+    }};
+    attached += secondary.wait() == 0 ? 1 : 0;
+  }
+  CHECK(attached == 1000);
+  end.notify();
+  CHECK(first.wait() == 0);
+}
+
 TEST_CASE("group: process-lifetime blocks and half-made zones of the dead go back", "[mem][crash]") {
   const std::string prefix = test::unique_prefix("blocks");
   const signal_pipe in;
