@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mpnet/group.hpp>
+#include <mpnet/process.hpp>
 
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ struct member {
 
 /// "process 4711 ('simple_mp -l 0-1', started 2026-01-31 12:00:00)"; reads shared memory only.
 [[nodiscard]] std::string describe_slot(const control& c, std::uint32_t slot);
+
+/// The journal of recoveries, oldest first.
+[[nodiscard]] std::vector<recovery_info> recoveries_of(const control& c);
 
 /// Tries to take the vacant primary role for this process.
 bool try_become_primary(group& g);

@@ -48,10 +48,9 @@ std::vector<process_info> list_processes(const group& g) {
   return found;
 }
 
-std::vector<recovery_info> list_recoveries(const group& g) {
-  const mem::transaction tx{const_cast<group&>(g)};  // records are written under the same lock
+std::vector<recovery_info> mem::recoveries_of(const control& c) {
   std::vector<recovery_info> found;
-  for (const mem::recovery_record& r : g.control().recoveries) {
+  for (const mem::recovery_record& r : c.recoveries) {
     if (r.sequence == 0) continue;
     found.push_back({.sequence = r.sequence,
                      .process = process_id{static_cast<std::uint16_t>(r.slot)},
@@ -72,6 +71,11 @@ std::vector<recovery_info> list_recoveries(const group& g) {
   std::sort(found.begin(), found.end(),
             [](const recovery_info& a, const recovery_info& b) { return a.sequence < b.sequence; });
   return found;
+}
+
+std::vector<recovery_info> list_recoveries(const group& g) {
+  const mem::transaction tx{const_cast<group&>(g)};  // records are written under the same lock
+  return mem::recoveries_of(tx.shared());
 }
 
 std::size_t recover_dead(group& g) {

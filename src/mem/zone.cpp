@@ -52,20 +52,6 @@ const char* kind_name(zone_kind kind) {
   return "zone";
 }
 
-zone_info describe(const mem::control& c, std::uint32_t index) {
-  const zone_entry& z = c.zones[index];
-  zone_info info;
-  const auto* name = reinterpret_cast<const char*>(z.name);
-  info.name.assign(name, ::strnlen(name, max_name_len));
-  info.kind = static_cast<zone_kind>(z.kind);
-  info.layout = z.layout;
-  info.address = reinterpret_cast<void*>(z.address);
-  info.size_bytes = z.size;
-  info.socket = static_cast<socket_id>(z.socket);
-  info.index = index;
-  return info;
-}
-
 /// The entry of that kind and name in any state but free; under the lock.
 std::optional<std::uint32_t> search(const mem::control& c, zone_kind kind, std::string_view name) {
   const packed_name wanted{name};
@@ -130,6 +116,20 @@ std::uint32_t fill_entry(transaction& tx, const zone_spec& spec) {
 
 }  // namespace
 
+zone_info mem::describe_zone(const control& c, std::uint32_t index) {
+  const zone_entry& z = c.zones[index];
+  zone_info info;
+  const auto* name = reinterpret_cast<const char*>(z.name);
+  info.name.assign(name, ::strnlen(name, max_name_len));
+  info.kind = static_cast<zone_kind>(z.kind);
+  info.layout = z.layout;
+  info.address = reinterpret_cast<void*>(z.address);
+  info.size_bytes = z.size;
+  info.socket = static_cast<socket_id>(z.socket);
+  info.index = index;
+  return info;
+}
+
 zone_builder::~zone_builder() {
   if (group_ == nullptr || group_->local().forked) return;
   try {
@@ -168,7 +168,7 @@ zone_builder reserve_zone(group& g, const zone_spec& spec) {
                                             kind_name(spec.kind), spec.name)};
     }
     const std::uint32_t index = fill_entry(tx, spec);
-    zone_info info = describe(tx.shared(), index);
+    zone_info info = mem::describe_zone(tx.shared(), index);
     tx.commit();
     builder.emplace(g, std::move(info));
   }
@@ -182,7 +182,7 @@ std::optional<zone_info> find_zone(group& g, zone_kind kind, std::string_view na
   const transaction tx{g};
   const auto index = search(tx.shared(), kind, name);
   if (!index || tx.shared().zones[*index].state != mem::zone_published) return std::nullopt;
-  zone_info zone = describe(tx.shared(), *index);
+  zone_info zone = mem::describe_zone(tx.shared(), *index);
   check_layout(zone, layout);
   g.local().map->sync_extents();
   return zone;
@@ -241,7 +241,7 @@ std::vector<zone_info> list_zones(group& g, std::optional<zone_kind> kind) {
     for (std::uint32_t i = 0; i < tx.shared().zones_used; ++i) {
       const zone_entry& z = tx.shared().zones[i];
       if (z.state == mem::zone_published && (!kind || z.kind == static_cast<std::uint64_t>(*kind))) {
-        zones.push_back(describe(tx.shared(), i));
+        zones.push_back(mem::describe_zone(tx.shared(), i));
       }
     }
   }
