@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Connections and peers.  One connection serves both directions; when two processes connect to each other at the same
 // moment there are two, and each side sends on the one that it has first.
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -115,8 +116,12 @@ void endpoint::impl::drop_link(const std::shared_ptr<connection>& link) {
 
 void endpoint::impl::pid_ended(process_id id) {
   const std::lock_guard lock{mutex};
+  const auto found = peers.find(id);
+  if (found == peers.end() || !found->second->pidfd) return;
+  // The event may have been on its way when another process took the slot: only this one's own descriptor tells.
+  pollfd own{found->second->pidfd->get(), POLLIN, 0};
   // Its connections read as ended once what it had sent has been read; that does the rest.
-  if (const auto found = peers.find(id); found != peers.end()) hang_up(*found->second);
+  if (::poll(&own, 1, 0) == 1) hang_up(*found->second);
 }
 
 }  // namespace mpnet::ipc

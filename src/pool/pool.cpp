@@ -18,6 +18,7 @@ pool_stats pool_base::stats() const {
   pool_stats s;
   s.object_count = header_->object_count;
   detail::backend_visit(*header_, [&](std::uint32_t, bool) { ++s.available; });
+  s.available = std::min(s.available, s.object_count);  // objects that moved meanwhile may have been met twice
   s.in_caches_here = detail::count_local(*header_);
   s.in_use = s.object_count - std::min(s.object_count, s.available + s.in_caches_here);
   return s;
