@@ -15,7 +15,7 @@ std::optional<member> find_member(const group& g, process_id id) {
   if (slot >= max_processes) return std::nullopt;
   const mem::control& c = g.control();
   const mem::process_slot& s = c.slots[slot];
-  // [A-slot] pairs with [R-slot] in group.cpp: the incarnation belongs to the process that is live here
+  // [A-slot] pairs with [R-slot] in entry.cpp: the incarnation belongs to the process that is live here
   if (s.state.load(std::memory_order_acquire) != mem::slot_live) return std::nullopt;
   // relaxed, both: ordered by the load above; a change in between is a death or a new role, seen next time
   const std::uint32_t incarnation = s.incarnation.load(std::memory_order_relaxed);

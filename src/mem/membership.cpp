@@ -7,11 +7,18 @@
 
 namespace mpnet::mem {
 
+bool anyone_lives(const lock_file& locks) noexcept {
+  for (std::size_t i = 0; i < max_processes; ++i) {
+    if (locks.holder(lock_file::first_slot + static_cast<off_t>(i)) != -1) return true;
+  }
+  return false;
+}
+
 bool is_process_dead(const group& g, std::uint32_t slot, std::uint32_t incarnation) noexcept {
   const local_state& local = g.local();
   if (slot >= max_processes) return true;
   const process_slot& s = g.control().slots[slot];
-  // [A-slot] pairs with [R-slot] in group.cpp: the incarnation belongs to whoever holds the byte.
+  // [A-slot] pairs with [R-slot] in entry.cpp: the incarnation belongs to whoever holds the byte.
   if (s.state.load(std::memory_order_acquire) == slot_free) return true;
   // relaxed: ordered by the load above
   if (((s.incarnation.load(std::memory_order_relaxed) ^ incarnation) & 0xffff) != 0) return true;

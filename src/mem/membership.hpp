@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "mem/control.hpp"
+#include "mem/lock_file.hpp"
 
 namespace mpnet::mem {
 
@@ -29,6 +30,9 @@ struct member {
 [[nodiscard]] std::vector<member> members(const group& g);
 /// The holder of the primary role; empty where it is vacant.
 [[nodiscard]] std::optional<member> primary_member(const group& g);
+
+/// Whether any process but this one holds a slot's byte; asks the kernel alone, so that it may be asked from outside.
+[[nodiscard]] bool anyone_lives(const lock_file& locks) noexcept;
 
 /// Whether the owner of a slot with that incarnation (compared modulo 2^16) is gone.  One system call.
 [[nodiscard]] bool is_process_dead(const group& g, std::uint32_t slot, std::uint32_t incarnation) noexcept;
