@@ -69,11 +69,17 @@ std::vector<segment_plan> plan(const group_options& options, const std::string& 
 }
 
 void warn_without_hugepages(const group_options& options) {
-  const bool mounted = !hugetlb_mounts(options.huge_dirs).empty();
-  log(log_level::warning, "EAL",
-      mounted
-          ? fmt::format("No free hugepages: running on 4 kB pages; reserve some with: {}", reserve_command(2ULL << 20))
-          : "No hugetlbfs is mounted: running on 4 kB pages; mount one with: mount -t hugetlbfs none /dev/hugepages");
+  std::string why = "No free hugepages: running on 4 kB pages; reserve some with: " + reserve_command(2ULL << 20);
+  if (hugetlb_mounts(options.huge_dirs).empty()) {
+    const std::vector<std::string> mounted = mounted_hugetlbfs();
+    why = mounted.empty()
+              ? "No hugetlbfs is mounted: running on 4 kB pages; mount one with: mount -t hugetlbfs none /dev/hugepages"
+              : fmt::format(
+                    "This user may not write to {}: running on 4 kB pages; mount one with: mount -t hugetlbfs "
+                    "-o uid={},mode=0700 none DIRECTORY, and give --huge-dir DIRECTORY",
+                    fmt::join(mounted, ", "), ::geteuid());
+  }
+  log(log_level::warning, "EAL", why);
 }
 
 bool is_ours(const std::string& path, const std::string& prefix, const std::string& shared_dir) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <vector>
 
 #include "mem/config_file.hpp"
 #include "mem/extents.hpp"
@@ -24,16 +25,18 @@ namespace {
 
 constexpr int entry_patience_ms = 30'000;
 
-void check_same(std::string_view option, std::uint64_t given, std::uint64_t config) {
+void check_same(std::string_view option, std::uint64_t given, std::uint64_t config, bool is_address = false) {
   if (given == config) return;
-  throw error{errc::incompatible,
-              fmt::format("{} {:#x} differs from the group's {:#x}; leave the option out when attaching", option, given,
-                          config)};
+  const auto text = [is_address](std::uint64_t value) {
+    return is_address ? fmt::format("{:#x}", value) : fmt::format("{}", value);
+  };
+  throw error{errc::incompatible, fmt::format("{} {} differs from the group's {}; leave the option out when attaching",
+                                              option, text(given), text(config))};
 }
 
 /// An attaching process repeats no memory or device option; what it gives must agree.
 void check_options(const group_options& o, const config_header& c) {
-  if (o.base_address) check_same("--base-virtaddr", *o.base_address, c.base_address);
+  if (o.base_address) check_same("--base-virtaddr", *o.base_address, c.base_address, true);
   if (o.memory_mib) check_same("-m", *o.memory_mib, c.cap_bytes >> 20);
   if (o.memory_channels) check_same("-n", *o.memory_channels, c.memory_channels);
   for (std::size_t i = 0; i < o.socket_memory_mib.size() && i < max_sockets; ++i) {
@@ -217,7 +220,21 @@ class entry {
                             local_.prefix, holder)};
   }
 
+  /// What cannot be had is said before anything is made.
+  void refuse_missing_nodes() const {
+    const std::vector<int> nodes = numa_nodes();
+    for (std::size_t i = 0; i < options_.socket_memory_mib.size(); ++i) {
+      const bool there = std::find(nodes.begin(), nodes.end(), static_cast<int>(i)) != nodes.end();
+      if (there || options_.socket_memory_mib[i] == 0) continue;
+      throw error{errc::invalid_argument,
+                  fmt::format("--socket-mem: {} MB asked for on node {}, and the machine's nodes are {}; give a number "
+                              "for each of these, 0 for none",
+                              options_.socket_memory_mib[i], i, fmt::join(nodes, ", "))};
+    }
+  }
+
   void create() {
+    refuse_missing_nodes();
     remove_stale_files(local_.shared_dir, local_.runtime_dir, local_.prefix);
     const std::uint64_t base = options_.base_address.value_or(default_base);
     const std::uint64_t bytes = planned_region_bytes(options_);
@@ -244,30 +261,30 @@ class entry {
   }
 
   void format_segments() {
-    std::uint64_t pages = 0;
     for (std::size_t i = 0; i < shared_->config.segment_count; ++i) {
       transaction tx{group_};
       format_segment(tx, i);
       tx.commit();
     }
     const std::uint64_t page_bytes = shared_->segments[0].page_bytes;
-    if (options_.legacy_mem) {
-      const std::uint64_t wanted = shared_->config.cap_bytes;
-      const std::uint64_t got = commit_everything(group_);
-      pages = got / page_bytes;
-      if (wanted != 0 && got < wanted) {
-        throw error{errc::no_memory,
-                    fmt::format("--legacy-mem: {} MiB asked for, {} MiB to be had; reserve more pages with: {}",
-                                wanted >> 20, got >> 20, reserve_command(page_bytes))};
-      }
-      if (got == 0) {
-        throw error{errc::no_memory, fmt::format("--legacy-mem: no pages to be had; give -m, or reserve some with: {}",
-                                                 reserve_command(page_bytes))};
-      }
-    } else {
-      pages = shared_->config.cap_bytes / page_bytes;
+    const std::uint64_t bytes = options_.legacy_mem ? take_all(page_bytes) : shared_->config.cap_bytes;
+    log(log_level::info, "EAL", fmt::format("Requesting {} pages of size {}", bytes / page_bytes, page_bytes));
+  }
+
+  /// --legacy-mem.  Pages that are not there are missed before any is taken from others.
+  std::uint64_t take_all(std::uint64_t page_bytes) const {
+    const std::uint64_t wanted = shared_->config.cap_bytes & ~(shared_->segments[0].granule_bytes - 1);
+    std::uint64_t got = 0;
+    for (std::size_t i = 0; i < shared_->config.segment_count; ++i) got += committable_bytes(group_, i);
+    if (got != 0 && got >= wanted) got = commit_everything(group_);
+    if (got == 0 || got < wanted) {
+      throw error{errc::no_memory,
+                  fmt::format("--legacy-mem: {} asked for, {} MiB to be had; reserve more pages with: "
+                              "{}{}",
+                              wanted == 0 ? "all pages" : fmt::format("{} MiB", wanted >> 20), got >> 20,
+                              reserve_command(page_bytes), wanted == 0 ? ", or give -m" : "")};
     }
-    log(log_level::info, "EAL", fmt::format("Requesting {} pages of size {}", pages, page_bytes));
+    return got;
   }
 
   group& group_;

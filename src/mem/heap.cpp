@@ -142,20 +142,27 @@ std::uint64_t find_free(editor& edit, const segment& s, const block_request& wan
   return 0;
 }
 
+/// Commits the first `bytes`, whole granules, of a hole.
+void fill_hole(transaction& tx, editor& edit, std::uint64_t number, std::uint64_t bytes) {
+  const block hole = edit.at(number);
+  const segment& s = tx.shared().segments[hole.segment];
+  commit_granules(tx, hole.segment, (hole.offset - s.window_offset) / s.granule_bytes, bytes / s.granule_bytes);
+  if (bytes < hole.size) edit.split(number, hole.offset + bytes);
+  edit.link_free(edit.merge(number, block_free));
+}
+
 /// Commits granules so that the request fits; false where the segment's window has no hole for it.
 bool grow(transaction& tx, editor& edit, std::size_t index, const block_request& want) {
-  segment& s = tx.shared().segments[index];
+  const segment& s = tx.shared().segments[index];
   for (std::uint64_t n = s.first_block; n != 0; n = edit.at(n).next) {
-    const block hole = edit.at(n);
+    const block& hole = edit.at(n);
     if (hole.state != block_hole) continue;
     const bool after_free = hole.previous != 0 && edit.at(hole.previous).state == block_free;
     const std::uint64_t from = after_free ? edit.at(hole.previous).offset : hole.offset;
     const std::uint64_t end = align_up(align_up(from, want.align) + want.size - s.window_offset, s.granule_bytes);
     const std::uint64_t bytes = end - (hole.offset - s.window_offset);
     if (bytes > hole.size) continue;
-    commit_granules(tx, index, (hole.offset - s.window_offset) / s.granule_bytes, bytes / s.granule_bytes);
-    if (bytes < hole.size) edit.split(n, hole.offset + bytes);
-    edit.link_free(edit.merge(n, block_free));
+    fill_hole(tx, edit, n, bytes);
     return true;
   }
   return false;
@@ -265,24 +272,28 @@ void format_segment(transaction& tx, std::size_t index) {
 }
 
 std::uint64_t commit_everything(group& g) {
-  std::uint64_t bytes = 0;
+  std::uint64_t total = 0;
   for (std::size_t i = 0; i < g.control().config.segment_count; ++i) {
-    for (;;) {
+    // A mount's own limit, or another taker, may leave less than the kernel counts as free: then by smaller steps.
+    for (std::uint64_t granules = 64; granules != 0;) {
       transaction tx{g};
       editor edit{tx};
       const segment& s = tx.shared().segments[i];
-      const std::uint64_t room = std::min(committable_bytes(g, i), s.window_bytes);
-      if (room < s.granule_bytes) break;
+      std::uint64_t hole = s.first_block;
+      while (hole != 0 && edit.at(hole).state != block_hole) hole = edit.at(hole).next;
+      if (hole == 0) break;
+      const std::uint64_t bytes = std::min({committable_bytes(g, i), edit.at(hole).size, granules * s.granule_bytes});
+      if (bytes == 0) break;
       try {
-        if (!grow(tx, edit, i, {.size = std::min<std::uint64_t>(room, 64 * s.granule_bytes)})) break;
+        fill_hole(tx, edit, hole, bytes);
+        tx.commit();
+        total += bytes;
       } catch (const error&) {
-        break;
+        granules /= 2;
       }
-      tx.commit();
-      bytes += std::min<std::uint64_t>(room, 64 * s.granule_bytes);
     }
   }
-  return bytes;
+  return total;
 }
 
 }  // namespace mpnet::mem

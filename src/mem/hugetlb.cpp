@@ -25,6 +25,8 @@ std::uint64_t hugetlb_page_bytes(const std::string& path) {
   return static_cast<std::uint64_t>(fs.f_bsize);
 }
 
+}  // namespace
+
 std::vector<std::string> mounted_hugetlbfs() {
   std::vector<std::string> paths;
   const std::unique_ptr<FILE, int (*)(FILE*)> file{::setmntent("/proc/mounts", "r"), ::endmntent};
@@ -36,8 +38,6 @@ std::vector<std::string> mounted_hugetlbfs() {
   }
   return paths;
 }
-
-}  // namespace
 
 std::vector<hugetlb_mount> hugetlb_mounts(const std::vector<std::string>& wanted) {
   std::vector<hugetlb_mount> mounts;

@@ -13,6 +13,9 @@ struct hugetlb_mount {
   std::uint64_t page_bytes = 0;
 };
 
+/// Where /proc/mounts has a hugetlbfs, whether or not this process may write to it.
+[[nodiscard]] std::vector<std::string> mounted_hugetlbfs();
+
 /// The hugetlbfs mounts among `wanted`, or all of /proc/mounts where `wanted` is empty; one per page size, the first
 /// that this process may write to.  Throws no_hugepages for a wanted directory that is not a hugetlbfs.
 [[nodiscard]] std::vector<hugetlb_mount> hugetlb_mounts(const std::vector<std::string>& wanted);

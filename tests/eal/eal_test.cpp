@@ -133,7 +133,7 @@ TEST_CASE("a second primary, and a secondary without anyone, end with exit code 
   CHECK_THAT(text,
              Catch::Contains(fmt::format("process {} ('", first.pid())) && Catch::Contains(" is its primary; use "));
   CHECK(run(probe(prefix, "1", {"--proc-type=auto", "-n", "2"}), text) == 1);
-  CHECK_THAT(text, Catch::Contains("-n 0x2 differs from the group's 0x4; leave the option out"));
+  CHECK_THAT(text, Catch::Contains("-n 2 differs from the group's 4; leave the option out"));
   CHECK(run(probe(prefix, "1", {"--proc-type=auto", "--log-level=error"}), text) == 0);
   CHECK(text == "secondary\n");
   first.close_input();
