@@ -13,6 +13,7 @@ int dispatch(const bench::options& o) {
   if (o.command == "ring") return bench::run_ring(o);
   if (o.command == "pool") return bench::run_pool(o);
   if (o.command == "forward") return bench::run_forward(o);
+  if (o.command == "nic") return bench::run_nic(o);
   if (o.command == "kill") return bench::run_kill(o);
   if (o.command == "attach") return bench::run_attach(o);
   if (o.command == "ipc") return bench::run_ipc(o);

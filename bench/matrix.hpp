@@ -25,6 +25,7 @@ struct matrix {
 int run_ring(const options& o);
 int run_pool(const options& o);
 int run_forward(const options& o);
+int run_nic(const options& o);
 int run_kill(const options& o);
 int run_attach(const options& o);
 int run_ipc(const options& o);

@@ -34,7 +34,7 @@ std::vector<unsigned> numbers(std::string_view option, std::string_view text) {
   return values;
 }
 
-constexpr std::string_view commands[] = {"ring", "pool", "forward", "kill", "attach", "ipc"};
+constexpr std::string_view commands[] = {"ring", "pool", "forward", "nic", "kill", "attach", "ipc"};
 constexpr std::string_view placements[] = {"one-core", "two-cores-split", "two-cores-both", "oversubscribed"};
 
 void check_placements(const options& o) {
@@ -123,6 +123,7 @@ void print_help() {
   ring      rings beside those of DPDK, ck, Boost, moodycamel, atomic_queue and TBB, as far as found when built
   pool      pools beside DPDK's mempool with caches of 256 and 512
   forward   packets per second through null ports and through a server-to-clients pipeline, beside DPDK
+  nic       cycles a packet of the igb driver, on a software 82576
   kill      kills a busy process again and again: wedges, objects lost, repairs by kind, time until survivors proceed
   attach    how long a process takes to join a group, beside a DPDK secondary
   ipc       round trip of a request between two processes, beside rte_mp

@@ -50,7 +50,7 @@ class soft_82576 final : public nic::igb::bar_hook {
     nic::igb::tx_context context{};  // the queue's context at that time
   };
   std::vector<sent> transmit();
-  /// Like transmit(), but only completes the descriptors.  For benches.
+  /// Like transmit(), but only completes the descriptors; how many packets that were.  For benches.
   std::size_t discard_transmit() noexcept;
   void set_link(bool up) noexcept;
 
