@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ struct segment_info {
 
 class group_view {
  public:
-  /// Throws not_found where there is no such group (not even a dead one), corrupt, incompatible, permission.
+  /// Throws not_found where there is no such group (not even a dead one), corrupt, incompatible, permission; busy where
+  /// this process is a member of the group itself: it has list_processes() and the like.
   explicit group_view(const std::string& file_prefix);
   ~group_view();
   group_view(group_view&& other) noexcept;
@@ -38,11 +40,17 @@ class group_view {
   [[nodiscard]] memory_stats memory() const;
   [[nodiscard]] std::uintptr_t base_address() const noexcept;
   [[nodiscard]] std::string devices() const;  // of the primary's command line
+  /// Copies what lies at an address of the region.  False where there is no memory, or this process cannot open the
+  /// file that it is in (another mount namespace).  Reads files and maps none: looking at a hole takes no page.
+  [[nodiscard]] bool read(std::uintptr_t address, std::span<std::byte> into) const;
 
  private:
   struct impl;
   std::unique_ptr<impl> impl_;
 };
+
+/// What listings call a kind of zone: "memzone", "ring", "pool", …
+[[nodiscard]] const char* name_of(zone_kind kind) noexcept;
 
 /// The prefixes of the groups in this user's runtime directory, dead ones included, by name.
 [[nodiscard]] std::vector<std::string> list_groups();

@@ -229,8 +229,7 @@ class endpoint {
 /// mounted) from a living member.  Called by eal before it enters.
 void fetch_memory_from_members();
 
-/// Removes the socket files of dead incarnations: of `slot`, or of all that no longer listen.  For recovery and for
-/// who cleans up.
+/// Removes the socket files of dead incarnations: of `slot`, or of all that no longer listen.  For who cleans up.
 void remove_stale_sockets(const socket_place& place, process_id slot = no_process) noexcept;
 
 }  // namespace mpnet::ipc

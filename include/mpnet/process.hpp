@@ -10,7 +10,13 @@
 
 namespace mpnet {
 
-enum class process_state : std::uint8_t { joining, alive, leaving, recovering };
+enum class process_state : std::uint8_t {
+  joining,
+  alive,  // a stopped process too
+  leaving,
+  dead,        // the kernel says so, and nobody repairs what it held yet
+  recovering,  // dead, and a survivor is at it
+};
 
 struct process_info {
   process_id id = no_process;

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How an endpoint sees a group: membership read from the slots, and the group's memory on offer for members that
 // cannot open its files.
+#include <dirent.h>
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
 
 #include "ipc/endpoint.hpp"
+#include "mem/conductor.hpp"
+#include "mem/fault.hpp"
 #include "mem/local_state.hpp"
 #include "mem/membership.hpp"
 
@@ -55,10 +61,30 @@ membership membership_of(group& g) {
   return m;
 }
 
+constexpr std::string_view socket_stem = "ipc";
+
+/// A slot's owner is gone and its successor not there yet: whatever carries the slot's number is a leftover.
+void remove_sockets_of(const std::string& runtime_dir, std::uint32_t slot) noexcept {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir{::opendir(runtime_dir.c_str()), ::closedir};
+  while (const dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
+    const std::string_view name{entry->d_name};
+    char start[32];
+    const auto size = static_cast<std::size_t>(fmt::format_to_n(start, sizeof start, "{}.{}.", socket_stem, slot).size);
+    if (name.starts_with(std::string_view{start, size})) ::unlinkat(::dirfd(dir.get()), entry->d_name, 0);
+  }
+}
+
+/// What a death is told to this layer for.
+void take_part_in_deaths() {
+  mem::at_crash(&hang_up_all);
+  mem::at_burial(&remove_sockets_of);
+}
+
 endpoint_options options_of(group& g, std::function<void()> on_thread_start,
                             std::function<void(process_id, std::uint64_t)> on_peer_lost) {
+  take_part_in_deaths();
   endpoint_options o;
-  o.place = {g.runtime_dir(), "ipc"};
+  o.place = {g.runtime_dir(), std::string{socket_stem}};
   o.self = {g.self(), g.local().incarnation, g.is_primary()};
   o.on_thread_start = std::move(on_thread_start);
   o.on_peer_lost = std::move(on_peer_lost);
@@ -78,7 +104,7 @@ endpoint::endpoint(group& g, std::function<void()> on_thread_start,
 void fetch_memory_from_members() {
   mem::foreign_fd_source = [](const std::string& runtime_dir, const std::string& key) {
     constexpr auto patience = std::chrono::seconds{10};
-    auto bundle = fetch_fds({runtime_dir, "ipc"}, key, patience);
+    auto bundle = fetch_fds({runtime_dir, std::string{socket_stem}}, key, patience);
     return bundle && !bundle->fds.empty() ? std::move(bundle->fds.front()) : unique_fd{};
   };
 }

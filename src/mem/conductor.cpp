@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "mem/heap.hpp"
+#include "mem/hooks.hpp"
 #include "mem/local_state.hpp"
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
@@ -90,8 +91,13 @@ void free_leases(const casualty& c) {
   }
 }
 
+constinit hooks<const std::string&, std::uint32_t> undertakers;
+constinit hooks<> leavers;
+
 void free_slot(group& g, std::uint32_t slot) {
   control& c = g.control();
+  remove_nudge_fifo(g.runtime_dir(), slot);
+  undertakers.call(g.runtime_dir(), slot);
   process_slot& s = c.slots[slot];
   std::uint32_t role = slot + 1;
   c.primary_slot.compare_exchange_strong(role, 0, std::memory_order_acq_rel);
@@ -182,21 +188,16 @@ std::size_t recover_dead(group& g) {
   }
 }
 
-namespace {
-std::mutex leavers_mutex;
-std::vector<void (*)() noexcept> leavers;
-}  // namespace
-
 void at_leave(void (*function)() noexcept) {
-  const std::lock_guard lock{leavers_mutex};
-  leavers.push_back(function);
+  leavers.add(function);
+}
+
+void at_burial(void (*function)(const std::string&, std::uint32_t) noexcept) {
+  undertakers.add(function);
 }
 
 void leave(group& g) {
-  {
-    const std::lock_guard lock{leavers_mutex};
-    for (const auto function : leavers) function();
-  }
+  leavers.call();
   local_state& local = g.local();
   control& c = g.control();
   detail::release_lease();

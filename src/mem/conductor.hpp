@@ -6,6 +6,7 @@
 #include <mpnet/group.hpp>
 
 #include <cstddef>
+#include <string>
 
 #include "mem/control.hpp"
 
@@ -15,6 +16,10 @@ namespace mpnet::mem {
 /// Returns how many processes were buried.  Does nothing (quickly) when another member is at it: that one looks again
 /// before it stops.  Control, any thread.
 std::size_t recover_dead(group& g);
+
+/// Calls `function` for each slot that is about to become free, whose owner is gone and has no successor yet: layers
+/// above remove the files that it left in the runtime directory.  May be called twice for one death.  Control.
+void at_burial(void (*function)(const std::string& runtime_dir, std::uint32_t slot) noexcept);
 
 /// This process's orderly way out: its leases, its blocks, its role, its slot.
 void leave(group& g);

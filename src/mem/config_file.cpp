@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <functional>
@@ -102,11 +103,45 @@ void remove_named_segments(const std::string& config_path, const std::string& pr
   }
 }
 
+/// Whether what is mapped from the file's word stays where it belongs.
+void check_windows(const std::string& path, int fd, const config_header& header) {
+  std::uint64_t end = control_window_bytes;
+  for (std::size_t i = 0; i < header.segment_count; ++i) {
+    std::uint64_t field[offsetof(segment, socket) / 8];
+    const off_t at = static_cast<off_t>(offsetof(control, segments) + i * sizeof(segment));
+    if (::pread(fd, field, sizeof field, at) != static_cast<ssize_t>(sizeof field)) corrupt(path, "truncated");
+    const auto [page, granule, offset, bytes] = std::to_array(field);
+    const bool sizes = std::has_single_bit(page) && page >= 4096 && granule >= granule_bytes_min &&
+                       granule % page == 0 && bytes != 0 && bytes % granule == 0 && bytes / granule <= max_granules;
+    if (!sizes || offset < end || offset % granule != 0 || bytes > header.region_bytes ||
+        offset > header.region_bytes - bytes) {
+      corrupt(path, fmt::format("its segment {} makes no sense", i));
+    }
+    end = offset + bytes;
+  }
+}
+
+void check_header(const std::string& path, const config_header& header) {
+  if (header.version != config_version || header.layout != control_layout) {
+    throw error{
+        errc::incompatible,
+        fmt::format("{}: made by a build with another layout (version {}, layout {:016x}; ours {}, {:016x}); use the "
+                    "same release of mpnet, or another --file-prefix",
+                    path, header.version, header.layout, config_version, control_layout)};
+  }
+  if (header.segment_count == 0 || header.segment_count > max_segments || header.base_address % (1ULL << 30) != 0 ||
+      header.region_bytes < control_window_bytes || header.region_bytes > (508ULL << 30)) {
+    corrupt(path, "its header makes no sense");
+  }
+}
+
 }  // namespace
 
-unique_fd open_config(const std::string& shared_dir, config_header& header) {
+unique_fd open_config(const std::string& shared_dir, config_header& header, config_use use) {
   const std::string path = shared_dir + "/config";
-  unique_fd fd{::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+  const int access = use == config_use::member ? O_RDWR : O_RDONLY;
+  // O_NONBLOCK: a FIFO planted there must not hold us up.
+  unique_fd fd{::open(path.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (!fd) {
     if (errno == ENOENT) return {};
     throw system_error(fmt::format("open {}", path), errno,
@@ -122,19 +157,12 @@ unique_fd open_config(const std::string& shared_dir, config_header& header) {
   if (::pread(fd.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) corrupt(path, "truncated");
   if (header.magic != config_magic) corrupt(path, "not a config file of mpnet");
   header.boot_id[sizeof header.boot_id - 1] = '\0';
+  header.file_prefix[sizeof header.file_prefix - 1] = '\0';
+  header.devices[sizeof header.devices - 1] = '\0';
   if (boot_id() != header.boot_id) return {};
-  if (header.version != config_version || header.layout != control_layout) {
-    throw error{
-        errc::incompatible,
-        fmt::format("{}: made by a build with another layout (version {}, layout {:016x}; ours {}, {:016x}); use the "
-                    "same release of mpnet, or another --file-prefix",
-                    path, header.version, header.layout, config_version, control_layout)};
-  }
+  check_header(path, header);
   if (static_cast<std::size_t>(st.st_size) < sizeof(control)) corrupt(path, "truncated");
-  if (header.segment_count == 0 || header.segment_count > max_segments || header.base_address % (1ULL << 30) != 0 ||
-      header.region_bytes > (508ULL << 30)) {
-    corrupt(path, "its header makes no sense");
-  }
+  check_windows(path, fd.get(), header);
   return fd;
 }
 
@@ -202,7 +230,7 @@ void create_segments(control& c, const group_options& options, const std::string
 }
 
 unique_fd open_segment(const segment& s, std::size_t index, const std::string& runtime_dir) {
-  unique_fd fd{::open(s.path, O_RDWR | O_CLOEXEC)};
+  unique_fd fd{::open(s.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
   const int failed = errno;
   if (!fd && foreign_fd_source) fd = foreign_fd_source(runtime_dir, fmt::format("segment:{}", index));
   if (!fd)

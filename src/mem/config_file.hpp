@@ -12,9 +12,13 @@
 
 namespace mpnet::mem {
 
+enum class config_use { member, onlooker };  // an onlooker's descriptor is read-only
+
 /// Opens DIR/config and reads its header.  An empty descriptor where there is no file, or one of another boot.
-/// Throws corrupt or incompatible, naming what is wrong, for a file that is no config of this layout.
-[[nodiscard]] unique_fd open_config(const std::string& shared_dir, config_header& header);
+/// Throws corrupt or incompatible, naming what is wrong, for a file that is no config of this layout.  What comes back
+/// may be mapped: every window lies in the region and apart from the others.
+[[nodiscard]] unique_fd open_config(const std::string& shared_dir, config_header& header,
+                                    config_use use = config_use::member);
 
 /// Makes DIR/config.new, backed by pages as far as it is used at first.
 [[nodiscard]] unique_fd create_config(const std::string& shared_dir);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "mem/hooks.hpp"
 #include "mem/local_state.hpp"
 #include "mem/nudge.hpp"
 
@@ -21,14 +22,11 @@ namespace {
 
 constexpr std::array fatal_signals{SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 std::array<struct sigaction, fatal_signals.size()> previous_actions;
+constinit hooks<> crash_functions;
 std::atomic<group*> guarded{nullptr};
 std::atomic<bool> installed{false};
 std::atomic<bool> dying{false};
 std::atomic<int> parked{0};
-
-int park_signal() {
-  return SIGRTMAX - 2;
-}
 
 struct kernel_dirent {  // what getdents64(2) returns
   std::uint64_t inode;
@@ -79,15 +77,17 @@ bool park_other_threads() {
 /// Says for this process what the kernel would say after the dump.
 void declare_dead(group& g) {
   if (dying.exchange(true, std::memory_order_acq_rel)) park(0);  // another thread crashed first
-  if (!park_other_threads()) return;
-  for (detail::lease& l : g.control().leases) {
-    if (l.state.load(std::memory_order_acquire) != detail::lease_taken ||
-        l.slot.load(std::memory_order_relaxed) != g.local().slot) {  // relaxed: ordered by the state
-      continue;
+  if (park_other_threads()) {
+    for (detail::lease& l : g.control().leases) {
+      if (l.state.load(std::memory_order_acquire) != detail::lease_taken ||
+          l.slot.load(std::memory_order_relaxed) != g.local().slot) {  // relaxed: ordered by the state
+        continue;
+      }
+      detail::alive_word(l).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release);  // [R-lease] pairs with [A-lease]
     }
-    detail::alive_word(l).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release);  // [R-lease] pairs with [A-lease]
+    g.local().locks->unlock_all();
   }
-  g.local().locks->unlock_all();
+  crash_functions.call();
   nudge_members(g.control(), g.local().runtime_dir, g.local().slot);
 }
 
@@ -119,11 +119,22 @@ void on_fatal(int number, siginfo_t* info, void* context) {
 
 }  // namespace
 
+int park_signal() noexcept {
+  return SIGRTMAX - 2;
+}
+
+void at_crash(void (*function)() noexcept) {
+  crash_functions.add(function);
+}
+
 void install_fault_handlers(group& g) {
   guarded.store(&g, std::memory_order_release);
-  if (installed.exchange(true, std::memory_order_acq_rel)) return;
+  const bool again = installed.exchange(true, std::memory_order_acq_rel);
   for (std::size_t i = 0; i < fatal_signals.size(); ++i) {
     struct sigaction action {};
+    // A handler that came after ours may have ours behind it: then it stays in front.  Where somebody went back to the
+    // default since, ours is gone.
+    if (again && (::sigaction(fatal_signals[i], nullptr, &action) != 0 || action.sa_handler != SIG_DFL)) continue;
     action.sa_sigaction = on_fatal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     sigemptyset(&action.sa_mask);

@@ -6,8 +6,10 @@
 #include <mpnet/group_view.hpp>
 
 #include <algorithm>
+#include <array>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cstring>
+#include <optional>
 
 #include "mem/config_file.hpp"
 #include "mem/lock_file.hpp"
@@ -36,29 +38,38 @@ std::string text_of(const char* bytes, std::size_t limit) {
   return {bytes, ::strnlen(bytes, limit)};
 }
 
-/// The pid of a process that holds a slot's byte, or -1.  Asking takes no lock.
-pid_t slot_holder(int lock_fd, std::size_t slot) {
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = mem::lock_file::first_slot + static_cast<off_t>(slot);
-  lock.l_len = 1;
-  while (::fcntl(lock_fd, F_GETLK, &lock) != 0) {
-    if (errno != EINTR) return 0;  // doubt counts as alive
-  }
-  return lock.l_type == F_UNLCK ? -1 : lock.l_pid;
-}
-
 }  // namespace
 
 struct group_view::impl {
-  mem::unique_fd lock_fd;
+  std::unique_ptr<mem::lock_file> locks;  // none: nobody can be alive
   mem::unique_fd config_fd;
   bi::mapped_region map;
   const mem::control* control = nullptr;
+  std::size_t segment_count = 0;                         // of the header that was examined
+  std::array<mem::unique_fd, max_segments> segment_fds;  // opened at the first need
 
-  [[nodiscard]] bool alive(std::size_t slot) const { return lock_fd && slot_holder(lock_fd.get(), slot) != -1; }
+  [[nodiscard]] bool lives(std::uint32_t slot) const {
+    return locks && locks->holder(mem::lock_file::first_slot + static_cast<off_t>(slot)) != -1;
+  }
+  /// The segment that has all of these bytes committed, or none.
+  [[nodiscard]] std::optional<std::size_t> segment_of(std::uint64_t offset, std::uint64_t bytes) const;
 };
+
+std::optional<std::size_t> group_view::impl::segment_of(std::uint64_t offset, std::uint64_t bytes) const {
+  for (std::size_t i = 0; i < segment_count; ++i) {
+    const mem::segment& s = control->segments[i];
+    const std::uint64_t window = std::min(s.window_bytes, s.granule_bytes * mem::max_granules);
+    if (offset < s.window_offset || offset - s.window_offset >= window) continue;
+    const std::uint64_t first = offset - s.window_offset;
+    if (bytes == 0 || bytes > window - first || s.granule_bytes == 0) return std::nullopt;
+    for (std::uint64_t g = first / s.granule_bytes; g <= (first + bytes - 1) / s.granule_bytes; ++g) {
+      // [A-granule] pairs with [R-granule] in journal.cpp: the pages were there before the bit was.
+      if ((s.published[g / 64].load(std::memory_order_acquire) >> (g % 64) & 1) == 0) return std::nullopt;
+    }
+    return i;
+  }
+  return std::nullopt;
+}
 
 group_view::group_view(const std::string& file_prefix) : impl_(std::make_unique<impl>()) {
   mem::check_name("--file-prefix", file_prefix);
@@ -66,53 +77,53 @@ group_view::group_view(const std::string& file_prefix) : impl_(std::make_unique<
   const std::string dir = root + "/" + file_prefix;
   const std::string shared = mem::shared_root(root) + "/" + file_prefix;
   mem::config_header header{};
-  if (is_dir(shared)) impl_->config_fd = mem::open_config(shared, header);
+  if (is_dir(shared)) impl_->config_fd = mem::open_config(shared, header, mem::config_use::onlooker);
   if (!impl_->config_fd) {
     throw error{errc::not_found, fmt::format("group '{}': there is none; mpnet ps lists those that are", file_prefix)};
   }
-  impl_->lock_fd.reset(::open((dir + "/lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  impl_->map = bi::mapped_region{read_only_file{impl_->config_fd.get()}, bi::read_only, 0, sizeof(mem::control)};
+  try {
+    impl_->locks = std::make_unique<mem::lock_file>(dir + "/lock", mem::lock_file::use::onlooker);
+  } catch (const error& e) {
+    if (e.kind() != errc::not_found) throw;
+  }
+  try {
+    impl_->map = bi::mapped_region{read_only_file{impl_->config_fd.get()}, bi::read_only, 0, sizeof(mem::control)};
+  } catch (const bi::interprocess_exception& e) {
+    throw error{errc::system, fmt::format("look at group '{}': map its config file: {}", file_prefix, e.what())};
+  }
   impl_->control = static_cast<const mem::control*>(impl_->map.get_address());
+  impl_->segment_count = header.segment_count;
 }
 
 group_view::~group_view() = default;
 group_view::group_view(group_view&& other) noexcept = default;
 
 bool group_view::anyone_lives() const {
-  for (std::size_t i = 0; i < max_processes; ++i) {
-    if (impl_->alive(i)) return true;
-  }
-  return false;
+  return impl_->locks && mem::anyone_lives(*impl_->locks);
 }
 
 std::vector<process_info> group_view::processes() const {
-  std::vector<process_info> found;
-  for (std::uint16_t i = 0; i < max_processes; ++i) {
-    const mem::process_slot& s = impl_->control->slots[i];
-    const std::uint32_t state = s.state.load(std::memory_order_acquire);  // [A-slot]
-    if (state == mem::slot_free) continue;
-    process_info p;
-    p.id = process_id{i};
-    p.incarnation = s.incarnation.load(std::memory_order_relaxed);  // relaxed: ordered by the state
-    p.pid = s.pid;
-    p.command = text_of(s.command, sizeof s.command);
-    p.started = mem::start_time_text(s.start_ticks);
-    p.state = !impl_->alive(i)             ? process_state::recovering
-              : state == mem::slot_joining ? process_state::joining
-              : state == mem::slot_leaving ? process_state::leaving
-                                           : process_state::alive;
-    // relaxed: a snapshot
-    p.primary = impl_->control->primary_slot.load(std::memory_order_relaxed) == i + 1U;
-    for (std::uint16_t l = 0; l < max_lcores; ++l) {
-      const detail::lease& held = impl_->control->leases[l];
-      if (held.state.load(std::memory_order_acquire) != detail::lease_free &&  // [A-lease-state]
-          held.slot.load(std::memory_order_relaxed) == i) {                    // relaxed: ordered by the state
-        p.lcores.push_back(lcore{l});
-      }
-    }
-    found.push_back(std::move(p));
+  const auto lives = [this](std::uint32_t slot) { return impl_->lives(slot); };
+  return mem::describe_members(*impl_->control, mem::members_of(*impl_->control, lives));
+}
+
+bool group_view::read(std::uintptr_t address, std::span<std::byte> into) const {
+  const mem::control& c = *impl_->control;
+  const auto index = impl_->segment_of(address - c.config.base_address, into.size());
+  if (!index) return false;
+  const mem::segment& s = c.segments[*index];
+  mem::unique_fd& fd = impl_->segment_fds[*index];
+  const std::string path = text_of(s.path, sizeof s.path);
+  if (!fd) fd.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  off_t at = static_cast<off_t>(address - c.config.base_address - s.window_offset);
+  while (!into.empty()) {
+    const ssize_t got = ::pread(fd.get(), into.data(), into.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    into = into.subspan(static_cast<std::size_t>(got));
+    at += got;
   }
-  return found;
+  return true;
 }
 
 std::vector<recovery_info> group_view::recoveries() const {
@@ -130,7 +141,7 @@ std::vector<zone_info> group_view::zones() const {
 
 std::vector<segment_info> group_view::segments() const {
   std::vector<segment_info> found;
-  for (std::size_t i = 0; i < impl_->control->config.segment_count; ++i) {
+  for (std::size_t i = 0; i < impl_->segment_count; ++i) {
     const mem::segment& s = impl_->control->segments[i];
     found.push_back({text_of(s.path, sizeof s.path), s.page_bytes, s.committed * s.granule_bytes,
                      static_cast<socket_id>(s.socket)});

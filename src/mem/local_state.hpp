@@ -46,7 +46,7 @@ struct local_state {
 void check_usable(const group& g);
 
 /// Calls `function` when this process leaves a group, while it is still a member: layers above close what they hold.
-/// Once a process and function; control.
+/// Control.
 void at_leave(void (*function)() noexcept);
 
 /// Adds an observer of memory changes made by this process; returns a number for remove_extent_observer.

@@ -30,13 +30,18 @@ struct flock record(off_t byte, short type) {
 
 }  // namespace
 
-lock_file::lock_file(const std::string& path) : path_(path) {
+lock_file::lock_file(const std::string& path, use how) : path_(path) {
   const std::lock_guard guard{open_files_mutex};
   if (open_files().contains(path)) {
     throw error{errc::busy, fmt::format("{}: this process is a member of that group already; leave it first", path)};
   }
-  fd_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd_) throw system_error(fmt::format("open lock file {}", path), errno);
+  const int access = how == use::member ? O_RDWR | O_CREAT : O_RDONLY;
+  fd_.reset(::open(path.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!fd_ && errno == ENOENT) throw error{errc::not_found, fmt::format("{}: there is none", path)};
+  if (!fd_) {
+    throw system_error(fmt::format("open lock file {}", path), errno,
+                       errno == ELOOP ? "a link was planted there; remove it" : "");
+  }
   struct stat st {};
   if (::fstat(fd_.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != ::geteuid()) {
     throw error{errc::permission, fmt::format("lock file {}: not a file of ours; remove it", path)};

@@ -23,8 +23,11 @@ class lock_file {
   };
   enum class mode { shared, exclusive };
 
-  /// Opens, and makes where needed, PATH.  Throws busy where this process has the file open already.
-  explicit lock_file(const std::string& path);
+  enum class use { member, onlooker };
+
+  /// Opens, and makes where needed, PATH; for an onlooker, who only asks for holders: read-only, and throws not_found
+  /// where there is none.  Throws busy where this process has the file open already.
+  explicit lock_file(const std::string& path, use how = use::member);
   ~lock_file();
   lock_file(const lock_file&) = delete;
   lock_file& operator=(const lock_file&) = delete;

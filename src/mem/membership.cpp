@@ -26,9 +26,7 @@ bool is_process_dead(const group& g, std::uint32_t slot, std::uint32_t incarnati
   return local.locks->holder(lock_file::first_slot + static_cast<off_t>(slot)) == -1;
 }
 
-std::vector<member> members(const group& g) {
-  check_usable(g);
-  const control& c = g.control();
+std::vector<member> members_of(const control& c, const std::function<bool(std::uint32_t)>& lives) {
   std::vector<member> found;
   for (std::uint32_t i = 0; i < max_processes; ++i) {
     const process_slot& s = c.slots[i];
@@ -42,12 +40,21 @@ std::vector<member> members(const group& g) {
     m.start_ticks = s.start_ticks;
     m.pid_namespace = s.pid_namespace;
     m.command.assign(s.command, ::strnlen(s.command, sizeof s.command));
-    m.alive = state == slot_live && !is_process_dead(g, i, m.incarnation);
+    m.locked = lives(i);
+    m.alive = state == slot_live && m.locked;
     // relaxed: a snapshot
     m.primary = m.alive && c.primary_slot.load(std::memory_order_relaxed) == i + 1;
     found.push_back(std::move(m));
   }
   return found;
+}
+
+std::vector<member> members(const group& g) {
+  check_usable(g);
+  return members_of(g.control(), [&g](std::uint32_t slot) {
+    // relaxed: a slot that changes hands this moment is looked at again
+    return !is_process_dead(g, slot, g.control().slots[slot].incarnation.load(std::memory_order_relaxed));
+  });
 }
 
 std::optional<member> primary_member(const group& g) {

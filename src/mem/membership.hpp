@@ -6,6 +6,7 @@
 #include <mpnet/group.hpp>
 #include <mpnet/process.hpp>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,16 @@ struct member {
   std::uint64_t start_ticks = 0;
   std::uint64_t pid_namespace = 0;
   std::string command;
-  bool primary = false;
-  bool alive = false;
+  bool primary = false;  // false for a dead one: the role went with its lock
+  bool locked = false;   // the slot's byte: the kernel's word on whether it lives
+  bool alive = false;    // locked, and neither coming nor going
   slot_state state = slot_free;
 };
+
+/// The slots in use, by id; `lives` asks the kernel about the owner of one.  The only reader of the slots' fields.
+[[nodiscard]] std::vector<member> members_of(const control& c, const std::function<bool(std::uint32_t slot)>& lives);
+/// The same as the API shows it, with the lcore ids that each holds.
+[[nodiscard]] std::vector<process_info> describe_members(const control& c, const std::vector<member>& found);
 
 /// The group's slots in use, this process's own included, by id.
 [[nodiscard]] std::vector<member> members(const group& g);

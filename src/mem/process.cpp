@@ -14,9 +14,10 @@ namespace mpnet {
 namespace {
 
 process_state state_of(const mem::member& m) {
+  if (!m.locked) return m.state == mem::slot_dead ? process_state::recovering : process_state::dead;
   if (m.state == mem::slot_joining) return process_state::joining;
   if (m.state == mem::slot_leaving) return process_state::leaving;
-  return m.alive ? process_state::alive : process_state::recovering;
+  return process_state::alive;
 }
 
 std::vector<lcore> lcores_of(const mem::control& c, process_id id) {
@@ -33,19 +34,23 @@ std::vector<lcore> lcores_of(const mem::control& c, process_id id) {
 
 }  // namespace
 
-std::vector<process_info> list_processes(const group& g) {
-  std::vector<process_info> found;
-  for (const mem::member& m : mem::members(g)) {
-    found.push_back({.id = m.id,
-                     .incarnation = m.incarnation,
-                     .pid = m.pid,
-                     .command = m.command,
-                     .started = mem::start_time_text(m.start_ticks),
-                     .state = state_of(m),
-                     .primary = m.primary,
-                     .lcores = lcores_of(g.control(), m.id)});
+std::vector<process_info> mem::describe_members(const control& c, const std::vector<member>& found) {
+  std::vector<process_info> described;
+  for (const member& m : found) {
+    described.push_back({.id = m.id,
+                         .incarnation = m.incarnation,
+                         .pid = m.pid,
+                         .command = m.command,
+                         .started = start_time_text(m.start_ticks),
+                         .state = state_of(m),
+                         .primary = m.primary,
+                         .lcores = lcores_of(c, m.id)});
   }
-  return found;
+  return described;
+}
+
+std::vector<process_info> list_processes(const group& g) {
+  return mem::describe_members(g.control(), mem::members(g));
 }
 
 std::vector<recovery_info> mem::recoveries_of(const control& c) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <mpnet/cycles.hpp>
 #include <mpnet/error.hpp>
+#include <mpnet/group_view.hpp>
 #include <mpnet/memzone.hpp>
 
 #include <algorithm>
@@ -30,28 +31,6 @@ struct packed_name {
   explicit packed_name(std::string_view name) { std::memcpy(words, name.data(), std::min(name.size(), max_name_len)); }
 };
 
-const char* kind_name(zone_kind kind) {
-  switch (kind) {
-    case zone_kind::raw:
-      return "memzone";
-    case zone_kind::ring:
-      return "ring";
-    case zone_kind::pool:
-      return "pool";
-    case zone_kind::port_table:
-      return "port table";
-    case zone_kind::port:
-      return "port";
-    case zone_kind::message_endpoint:
-      return "endpoint";
-    case zone_kind::supervisor:
-      return "supervisor";
-    case zone_kind::bench:
-      return "bench area";
-  }
-  return "zone";
-}
-
 /// The entry of that kind and name in any state but free; under the lock.
 std::optional<std::uint32_t> search(const mem::control& c, zone_kind kind, std::string_view name) {
   const packed_name wanted{name};
@@ -70,7 +49,7 @@ void check_layout(const zone_info& zone, std::uint64_t layout) {
     throw error{errc::incompatible,
                 fmt::format("{} '{}': exists with another type or layout; use another name, or the type "
                             "that it was made with",
-                            kind_name(zone.kind), zone.name)};
+                            name_of(zone.kind), zone.name)};
   }
 }
 
@@ -89,7 +68,7 @@ std::uint32_t fill_entry(transaction& tx, const zone_spec& spec) {
   while (index < c.zones_used && c.zones[index].state != mem::zone_free) ++index;
   if (index == max_zones) {
     throw error{errc::limit, fmt::format("reserve {} '{}': the directory holds {} objects, its limit",
-                                         kind_name(spec.kind), spec.name, max_zones)};
+                                         name_of(spec.kind), spec.name, max_zones)};
   }
   if (index == c.zones_used) tx.set(c.zones_used, c.zones_used + 1);
   const std::uint64_t number = mem::take_block(tx, {.size = spec.size_bytes,
@@ -115,6 +94,28 @@ std::uint32_t fill_entry(transaction& tx, const zone_spec& spec) {
 }
 
 }  // namespace
+
+const char* name_of(zone_kind kind) noexcept {
+  switch (kind) {
+    case zone_kind::raw:
+      return "memzone";
+    case zone_kind::ring:
+      return "ring";
+    case zone_kind::pool:
+      return "pool";
+    case zone_kind::port_table:
+      return "port table";
+    case zone_kind::port:
+      return "port";
+    case zone_kind::message_endpoint:
+      return "endpoint";
+    case zone_kind::supervisor:
+      return "supervisor";
+    case zone_kind::bench:
+      return "bench area";
+  }
+  return "zone";
+}
 
 zone_info mem::describe_zone(const control& c, std::uint32_t index) {
   const zone_entry& z = c.zones[index];
@@ -152,20 +153,20 @@ zone_info zone_builder::publish() {
 }
 
 zone_builder reserve_zone(group& g, const zone_spec& spec) {
-  mem::check_name(kind_name(spec.kind), spec.name);
+  mem::check_name(name_of(spec.kind), spec.name);
   if (spec.size_bytes == 0 || !std::has_single_bit(spec.align_bytes) || spec.align_bytes > (1ULL << 30)) {
     throw error{
         errc::invalid_argument,
         fmt::format("reserve {} '{}': size {} and alignment {}: the size must not be 0, the alignment a power of two "
                     "up to 1 GiB",
-                    kind_name(spec.kind), spec.name, spec.size_bytes, spec.align_bytes)};
+                    name_of(spec.kind), spec.name, spec.size_bytes, spec.align_bytes)};
   }
   std::optional<zone_builder> builder;
   {
     transaction tx{g};
     if (search(tx.shared(), spec.kind, spec.name)) {
       throw error{errc::exists, fmt::format("reserve {} '{}': the name is taken; look it up instead, or use another",
-                                            kind_name(spec.kind), spec.name)};
+                                            name_of(spec.kind), spec.name)};
     }
     const std::uint32_t index = fill_entry(tx, spec);
     zone_info info = mem::describe_zone(tx.shared(), index);
@@ -214,9 +215,8 @@ zone_info find_or_reserve_zone(group& g, const zone_spec& spec, const std::funct
       }
     }
     if (detail::monotonic_ns() > deadline) {
-      throw error{errc::timed_out,
-                  fmt::format("{} '{}': {} has been making it for 5 s; is it stopped?", kind_name(spec.kind), spec.name,
-                              mem::describe_slot(g.control(), maker))};
+      throw error{errc::timed_out, fmt::format("{} '{}': {} has been making it for 5 s; is it stopped?",
+                                               name_of(spec.kind), spec.name, mem::describe_slot(g.control(), maker))};
     }
     const timespec nap{0, 100'000};  // formatting is short, and control path on both sides
     ::nanosleep(&nap, nullptr);
@@ -228,7 +228,7 @@ void free_zone(group& g, const zone_info& zone) {
   const auto index = search(tx.shared(), zone.kind, zone.name);
   if (!index || *index != zone.index ||
       tx.shared().zones[*index].address != reinterpret_cast<std::uint64_t>(zone.address)) {
-    throw error{errc::not_found, fmt::format("free {} '{}': it is gone already", kind_name(zone.kind), zone.name)};
+    throw error{errc::not_found, fmt::format("free {} '{}': it is gone already", name_of(zone.kind), zone.name)};
   }
   clear_entry(tx, *index);
   tx.commit();

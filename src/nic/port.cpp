@@ -39,17 +39,6 @@ nic::local_port& port::local() const {
 
 namespace nic {
 namespace {
-port_info info_of(const port_shared& p) {
-  return {.id = port_id{p.id},
-          .name = p.name,
-          .driver = p.driver,
-          .arguments = p.arguments,
-          .state = state_of(p),
-          .rx_queues = p.rx_queues,
-          .tx_queues = p.tx_queues,
-          .socket = socket_id{p.socket}};
-}
-
 void require_queue(local_port& half, std::string_view verb, queue_id queue, queue_side side) {
   const std::uint16_t count = side == queue_side::rx ? half.shared().rx_queues : half.shared().tx_queues;
   if (number(queue) >= count) {
@@ -102,8 +91,7 @@ std::optional<queue_driver> port::driver_of(queue_id queue, queue_side one_side)
   const auto& shared = local_->shared();
   const auto& q = one_side == queue_side::tx ? shared.tx[number(queue)] : shared.rx[number(queue)];
   const std::uint64_t word = q.driver.load(std::memory_order_relaxed);  // relaxed: a snapshot
-  if (word == 0) return {};
-  return queue_driver{process_id{static_cast<std::uint16_t>(detail::claim_tag(word) - 1)}, detail::claim_pid(word)};
+  return nic::driver_in(word);
 }
 
 void port::set_rx_pool(queue_id queue, std::string_view pool) const {

@@ -3,6 +3,11 @@
 #include <fmt/format.h>
 #include <mpnet/error.hpp>
 #include <mpnet/port.hpp>
+#include <mpnet/port_view.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <span>
 
 #include "nic/local_port.hpp"
 
@@ -35,7 +40,45 @@ void reset_queue(detail::queue_shared& q) noexcept {
   }
 }
 
+/// A queue of a copy of the table.
+queue_snapshot snapshot_of(const detail::queue_shared& q) {
+  return {.driver = nic::driver_in(q.driver.load(std::memory_order_relaxed)).value_or(queue_driver{}),
+          .taken_count = q.taken_count.load(std::memory_order_relaxed),
+          .packets = since_reset(q.counters.packets, q.baseline.packets),
+          .bytes = since_reset(q.counters.bytes, q.baseline.bytes),
+          .errors = since_reset(q.counters.errors, q.baseline.errors),
+          .nombuf = since_reset(q.counters.nombuf, q.baseline.nombuf),
+          .missed = since_reset(q.counters.missed, q.baseline.missed)};
+}
+
+port_snapshot snapshot_of(detail::port_shared& p) {
+  for (std::span<char> text : {std::span<char>{p.name}, std::span<char>{p.driver}, std::span<char>{p.arguments}}) {
+    text.back() = '\0';
+  }
+  port_snapshot s{.info = nic::info_of(p),
+                  .mac = nic::unpack_mac(p.mac.load(std::memory_order_relaxed)),
+                  .mtu = static_cast<std::uint16_t>(p.mtu.load(std::memory_order_relaxed)),
+                  .link = nic::unpack_link(p.link.load(std::memory_order_relaxed))};
+  for (std::size_t i = 0; i < std::min<std::size_t>(p.rx_queues, max_queues); ++i) s.rx.push_back(snapshot_of(p.rx[i]));
+  for (std::size_t i = 0; i < std::min<std::size_t>(p.tx_queues, max_queues); ++i) s.tx.push_back(snapshot_of(p.tx[i]));
+  return s;
+}
+
 }  // namespace
+
+std::vector<port_snapshot> list_ports(const group_view& view) {
+  std::vector<port_snapshot> ports;
+  for (const zone_info& zone : view.zones()) {
+    if (!nic::is_port_table(zone)) continue;
+    const auto copy = std::make_unique<detail::port_table>();
+    const auto address = reinterpret_cast<std::uintptr_t>(zone.address);
+    if (!view.read(address, {reinterpret_cast<std::byte*>(copy.get()), sizeof *copy})) continue;
+    for (detail::port_shared& p : copy->ports) {
+      if (nic::is_there(p)) ports.push_back(snapshot_of(p));
+    }
+  }
+  return ports;
+}
 
 port_stats port::stats() const {
   port_stats sum;

@@ -9,7 +9,6 @@
 #include <mpnet/cycles.hpp>
 #include <mpnet/detail/lease.hpp>
 #include <mpnet/error.hpp>
-#include <mpnet/memzone.hpp>
 
 #include <mutex>
 
@@ -67,7 +66,7 @@ void release_word(std::atomic<std::uint64_t>& word, std::uint16_t tag) noexcept 
 }
 
 void repair_table(group& g, const zone_info& zone, const detail::dead_party& dead, detail::recovery_counts& counts) {
-  if (dead.tag == 0 || zone.layout != table_layout) return;
+  if (dead.tag == 0 || !is_port_table(zone)) return;
   auto& table = *static_cast<port_table*>(zone.address);
   for (port_shared& p : table.ports) {
     if (!is_there(p)) continue;
@@ -79,7 +78,7 @@ void repair_table(group& g, const zone_info& zone, const detail::dead_party& dea
 }
 
 void visit_table(group& g, const zone_info& zone, const std::function<void(void*)>& visit) {
-  if (zone.layout != table_layout) return;
+  if (!is_port_table(zone)) return;
   for (port_shared& p : static_cast<port_table*>(zone.address)->ports) {
     if (!is_there(p)) continue;
     const driver* d = find_driver(p.driver);
@@ -88,6 +87,26 @@ void visit_table(group& g, const zone_info& zone, const std::function<void(void*
 }
 
 }  // namespace
+
+bool is_port_table(const zone_info& zone) noexcept {
+  return zone.kind == table_spec.kind && zone.layout == table_layout && zone.size_bytes >= sizeof(port_table);
+}
+
+port_info info_of(const port_shared& p) {
+  return {.id = port_id{p.id},
+          .name = p.name,
+          .driver = p.driver,
+          .arguments = p.arguments,
+          .state = state_of(p),
+          .rx_queues = p.rx_queues,
+          .tx_queues = p.tx_queues,
+          .socket = socket_id{p.socket}};
+}
+
+std::optional<queue_driver> driver_in(std::uint64_t claim) noexcept {
+  if (claim == 0) return {};
+  return queue_driver{process_id{static_cast<std::uint16_t>(detail::claim_tag(claim) - 1)}, detail::claim_pid(claim)};
+}
 
 void register_port_kind() {
   static std::once_flag once;

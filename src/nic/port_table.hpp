@@ -6,8 +6,10 @@
 #include <mpnet/detail/port_shared.hpp>
 #include <mpnet/detail/recovery.hpp>
 #include <mpnet/group.hpp>
+#include <mpnet/memzone.hpp>
 
 #include <atomic>
+#include <optional>
 #include <string>
 
 namespace mpnet::nic {
@@ -22,6 +24,12 @@ void register_port_kind();
 [[nodiscard]] port_table& table_of(group& g);
 /// The same, or null where nobody made it yet.
 [[nodiscard]] port_table* find_table(group& g);
+
+/// Whether a zone is a port table of this build's layout.
+[[nodiscard]] bool is_port_table(const zone_info& zone) noexcept;
+[[nodiscard]] port_info info_of(const port_shared& p);
+/// Whom a queue's claim word names; empty for 0.
+[[nodiscard]] std::optional<queue_driver> driver_in(std::uint64_t claim) noexcept;
 
 /// This process's claim word in the group.
 [[nodiscard]] std::uint64_t own_claim(const group& g) noexcept;

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 #include <mpnet/memzone.hpp>
 #include <mpnet/ring.hpp>
+#include <mpnet/ring_view.hpp>
 #include <ring/ring_repair.hpp>
+
+#include <algorithm>
+#include <memory>
 
 namespace mpnet {
 namespace detail {
@@ -83,19 +87,57 @@ void register_ring_kind() {
 
 }  // namespace detail
 
+namespace {
+
+ring_info describe(const std::string& name, const detail::ring_header& h, std::size_t count) {
+  return {.name = name,
+          .capacity = h.capacity,
+          .approx_count = count,
+          .element_size_bytes = h.element_size,
+          .producers = h.producers,
+          .consumers = h.consumers,
+          .shared_between_processes = (h.flags & detail::ring_private) == 0,
+          .pool_objects = (h.flags & detail::ring_pool_objects) != 0};
+}
+
+/// A copy of a header, or null.
+std::unique_ptr<detail::ring_header> copy_of(const group_view& view, std::uintptr_t address) {
+  auto h = std::make_unique<detail::ring_header>();
+  if (!view.read(address, {reinterpret_cast<std::byte*>(h.get()), sizeof *h})) return nullptr;
+  return h->magic.load(std::memory_order_relaxed) == detail::ring_magic ? std::move(h) : nullptr;  // relaxed: our copy
+}
+
+}  // namespace
+
 std::vector<ring_info> list_rings(group& g) {
   std::vector<ring_info> rings;
   for (const zone_info& zone : list_zones(g, zone_kind::ring)) {
     const auto& h = *static_cast<const detail::ring_header*>(zone.address);
-    rings.push_back({.name = zone.name,
-                     .capacity = h.capacity,
-                     .approx_count = detail::ring_approx_count(h),
-                     .element_size_bytes = h.element_size,
-                     .producers = h.producers,
-                     .consumers = h.consumers,
-                     .shared_between_processes = (h.flags & detail::ring_private) == 0,
-                     .pool_objects = (h.flags & detail::ring_pool_objects) != 0});
+    rings.push_back(describe(zone.name, h, detail::ring_approx_count(h)));
   }
+  return rings;
+}
+
+std::vector<ring_info> list_rings(const group_view& view) {
+  std::vector<ring_info> rings;
+  for (const zone_info& zone : view.zones()) {
+    if (zone.kind != zone_kind::ring) continue;
+    const auto address = reinterpret_cast<std::uintptr_t>(zone.address);
+    const auto h = copy_of(view, address);
+    if (!h) continue;
+    std::size_t count = 0;
+    if ((h->flags & detail::ring_laned) == 0) {
+      count = detail::ring_approx_count(*h);
+    } else {
+      const std::size_t lane_bytes = detail::ring_lane_bytes(h->slot_count, h->element_size);
+      for (std::size_t i = 0; i < detail::ring_lane_count; ++i) {
+        const auto lane = copy_of(view, address + sizeof(detail::ring_header) + i * lane_bytes);
+        if (lane && (lane->flags & detail::ring_laned) == 0) count += detail::ring_approx_count(*lane);
+      }
+    }
+    rings.push_back(describe(zone.name, *h, count));
+  }
+  std::sort(rings.begin(), rings.end(), [](const ring_info& a, const ring_info& b) { return a.name < b.name; });
   return rings;
 }
 

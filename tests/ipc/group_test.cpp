@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Endpoints of real groups: roles, lcores, deaths, and memory that a member cannot open itself.
+#include <sys/ptrace.h>
 #include <catch2/catch.hpp>
 #include <mpnet/group.hpp>
 #include <mpnet/heap.hpp>
+#include <mpnet/process.hpp>
 
+#include <future>
+
+#include "ipc/socket.hpp"
 #include "ipc/troupe.hpp"
 #include "mem/control.hpp"
 
@@ -77,4 +82,73 @@ TEST_CASE("a process gets the group's memory from a member when it cannot open t
   CHECK(s.wait(pid) == 0);
   std::filesystem::rename(path + ".hidden", path);
   mpnet::deallocate(g, block);
+}
+
+TEST_CASE("a process that crashes has hung up before its core is dumped", "[ipc][group][crash]") {
+  stage s;
+  auto o = in_group(process_type::secondary);
+  const pid_t pid = s.child([&] {
+    ::signal(SIGSEGV, SIG_DFL);  // the test framework's handler would be chained
+    ipc::register_handler("held", [&s](ipc::message&, ipc::reply_token&) {
+      s.open(2);
+      ::pause();
+    });
+    s.pass(1);
+    group g{o};
+    ipc::endpoint member{g};
+    EXPECT(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0);
+    s.open(0);
+    s.pass(3);
+    ::raise(SIGSEGV);
+  });
+  o.type = process_type::primary;
+  group g{o};
+  std::atomic<unsigned> lost{0};
+  ipc::endpoint self{g, {}, [&](process_id, std::uint64_t) { ++lost; }};
+  s.open(1);
+  REQUIRE(s.pass(0));
+  auto asked = std::async(std::launch::async, [&] {
+    return self.request(note("held"), ipc::destination::everyone(), 600s).parts.at(0).how;
+  });
+  REQUIRE(s.pass(2));
+  s.open(3);
+  // The kernel stops it for us before the handler of the signal runs, and again before the default action, the dump.
+  const auto stopped_by_segv = [&] {
+    int status = 0;
+    while (::waitpid(pid, &status, 0) != pid) {
+      if (errno != EINTR) return false;
+    }
+    return WIFSTOPPED(status) && WSTOPSIG(status) == SIGSEGV;
+  };
+  REQUIRE(stopped_by_segv());
+  CHECK(lost == 0);
+  REQUIRE(::ptrace(PTRACE_CONT, pid, nullptr, SIGSEGV) == 0);
+  REQUIRE(stopped_by_segv());
+  CHECK(asked.get() == ipc::outcome::died);
+  CHECK(eventually([&] { return lost == 1; }));
+  CHECK(mpnet::recover_dead(g) == 1);
+  CHECK(ipc::list_sockets(self.place()).size() == 1);
+  s.kill(pid);
+}
+
+TEST_CASE("recovery removes the files that a killed member had in the runtime directory", "[ipc][group][crash]") {
+  stage s;
+  auto o = in_group(process_type::secondary);
+  const pid_t pid = s.child([&] {
+    s.pass(1);
+    group g{o};
+    ipc::endpoint member{g};
+    s.open(0);
+    s.pass(15);
+  });
+  o.type = process_type::primary;
+  group g{o};
+  ipc::endpoint self{g};
+  s.open(1);
+  REQUIRE(s.pass(0));
+  REQUIRE(ipc::list_sockets(self.place()).size() == 2);
+  s.kill(pid);
+  static_cast<void>(mpnet::recover_dead(g));
+  CHECK(ipc::list_sockets(self.place()).size() == 1);
+  CHECK(ipc::list_sockets(self.place()).at(0).id == g.self());
 }
