@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Kills a process at every instruction of every operation of pools and mbufs, and of their reclaim.
-//
-//   pool_crash [--full] [--seed N] [--share N]
+// Kills a process at every instruction of every operation of pools and mbufs, and of their reclaim.  Options:
+// crash_run.hpp.
 //
 // Actors: A dies in the operation; B lives beside it and holds objects; C is the survivor who recovers and judges; R is
 // a recovery that dies itself.  The judgement does not rest on tags: every object must be in exactly one place, then B
-// gives back what it holds, and each object must come out of its pool exactly once. Without --full the expensive parts
-// (nested deaths, freezes, real SIGKILLs) visit a subset that differs with the seed.
+// gives back what it holds, and each object must come out of its pool exactly once.
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <set>
-#include <stdexcept>
 #include <string_view>
 
-#include "../support/stepper.hpp"
 #include "pool/backend.hpp"
 #include "pool/mbuf_refs.hpp"
 #include "pool/recovery.hpp"
+#include "support/crash_run.hpp"
 
 namespace mpnet::test {
 namespace {
@@ -44,21 +39,12 @@ struct shared_world {
   alignas(64) std::array<std::byte, 32 * 1024> clone_pool_bytes;
 };
 
-struct totals {
-  std::size_t considered = 0, operations = 0, instructions = 0, killed = 0, real = 0, nested = 0, frozen = 0;
-  std::size_t claims_undone = 0, by_waiters = 0, reclaimed = 0, lost = 0, twice = 0, bad = 0;
-};
-
-bool full = false;
-std::size_t seed = 0;
-std::size_t share = 1;
-totals sum;
+constexpr const char* undone = "claims undone by recovery";
+constexpr const char* by_waiter = "by a waiter";
+constexpr const char* reclaimed = "objects reclaimed";
+crash_run run{"pool_crash", {undone, by_waiter, reclaimed}};
 shared_world* world = nullptr;
 mbuf_pool pool_of_packets, pool_of_clones;
-
-void require(bool condition, std::string_view what) {
-  if (!condition) throw std::runtime_error{std::string{what}};
-}
 
 // The first actor is the last lcore id, the others are threads without one.
 void become(who actor) {
@@ -68,26 +54,13 @@ void become(who actor) {
   detail::process_tag = tags[actor];
 }
 
-void mark_dead(who actor) {
-  detail::alive_word(world->leases[actor]).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release);
-}
-
-void make_robust(detail::lease& l) {
-  pthread_mutexattr_t attributes;
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  pthread_mutex_init(&l.alive, &attributes);
-  l.incarnation = 1;
-}
-
 void enter(who actor) {
   become(actor);
-  pthread_mutex_lock(&world->leases[actor].alive);
+  hold_lease(*detail::this_lease);
 }
 
 mbuf_pool make_pool(std::span<std::byte> memory, std::uint32_t index, std::size_t cache_size) {
-  const mbuf_pool_options options{.mbuf_count = mbufs, .cache_size = cache_size, .data_room_bytes = 128};
+  const mbuf_pool_options options{.mbuf_count = mbufs, .cache_size = cache_size, .data_room_bytes = mbuf_headroom + 64};
   const pool_options plain{.object_count = mbufs, .cache_size = cache_size};
   require(detail::pool_footprint(plain, mbuf_pool::format(options)) <= memory.size(), "the arena is too small");
   auto& header = detail::format_pool(memory.data(), plain, mbuf_pool::format(options));
@@ -137,8 +110,8 @@ void account(bool after_b_gave_back) {
     }
     for (std::uint32_t i = 0; i < pool->object_count; ++i) {
       const auto& m = *reinterpret_cast<mbuf*>(detail::object_at(*pool, i));
-      sum.lost += places[i] == 0 ? 1 : 0;
-      sum.twice += (places[i] & detail::twice) != 0 ? 1 : 0;
+      run.losses += places[i] == 0 ? 1 : 0;
+      run.duplicates += (places[i] & detail::twice) != 0 ? 1 : 0;
       require(places[i] != 0, fmt::format("mbuf {} is lost, tag {}, references {:x}, link {}", i, pool->tags[i].load(),
                                           m.references.load(), m.link));
       require((places[i] & detail::twice) == 0, fmt::format("mbuf {} is in two places ({:x})", i, places[i]));
@@ -154,8 +127,8 @@ void judge(std::initializer_list<std::uint16_t> dead) {
   become(c);
   detail::recovery_counts counts;
   recover(dead, true, counts);
-  sum.reclaimed += counts.objects_returned;
-  sum.claims_undone += counts.rolled_back;
+  run.repaired(reclaimed, counts.objects_returned);
+  run.repaired(undone, counts.rolled_back);
   account(false);
   detail::recovery_counts again;
   recover(dead, true, again);
@@ -188,72 +161,47 @@ void visit_by_survivor() {
   const std::size_t n = pool_of_packets.get_burst(got);
   for (std::size_t i = 0; i < n; ++i) world->b.add(got[i]);
   if (mbuf* m = pool_of_clones.get(); m != nullptr) pool_of_clones.put(m);
-  sum.by_waiters += pool_of_packets.header()->claims_undone.load() - before;
-}
-
-step_subset some(std::size_t points, std::size_t instructions) {
-  return full ? step_subset{} : step_subset{std::max<std::size_t>(1, instructions / points), seed};
+  run.repaired(by_waiter, pool_of_packets.header()->claims_undone.load() - before);
 }
 
 class scenario {
  public:
   explicit scenario(arena& memory) : arena_(memory) {}
 
-  void run(const operation& op) {
-    if (++sum.considered % share != seed % share) return;
+  void cut(const operation& op) {
     const who a = op.with_lcore ? a_with_lcore : a_without;
-    const step_case dying{.prepare = [&] { prepare(op, a); },
-                          .enter =
-                              [&] {
-                                enter(a);
-                                op.with_lcore ? warm() : void();
-                              },
-                          .operation = op.run,
-                          .mark_dead = [=] { mark_dead(a); }};
-    std::size_t k = 0;
-    const auto died = [&] {
-      if (++k % 3 == 0) visit_by_survivor();
-      judge({tag_a});
+    const auto enter_a = [&op, a] {
+      enter(a);
+      op.with_lcore ? warm() : void();
     };
-    try {
-      ++sum.operations;
-      const auto counts =
-          for_each_kill_point(arena_, dying, died, full ? step_subset{} : step_subset{1 + share / 8, seed});
-      sum.killed += counts.kill_points;
-      sum.instructions += counts.instructions;
-      sum.real += for_each_real_kill(arena_, dying, died, some(6, counts.instructions)).kill_points;
-      const step_case repairer{.prepare = [] {},
-                               .enter = [] { enter(r); },
-                               .operation =
-                                   [] {
-                                     detail::recovery_counts ignored;
-                                     recover({tag_a}, false, ignored);
-                                   },
-                               .mark_dead = [] { mark_dead(r); }};
-      sum.nested += for_each_nested_kill(
-                        arena_, dying, repairer,
-                        [] {
-                          judge({tag_a, tag_r});
-                        },
-                        some(2, counts.instructions), some(60, 40'000))
-                        .kill_points;
-      for (const bool kills : {false, true}) {
-        sum.frozen += for_each_freeze(
-                          arena_, dying,
-                          [&](stepped_child& child) {
-                            visit_by_survivor();
-                            kills ? child.kill() : child.finish();
-                            child.kill();
-                            mark_dead(a);
-                            judge({tag_a});
-                          },
-                          some(4, counts.instructions))
-                          .kill_points;
-      }
-    } catch (const std::exception& e) {
-      ++sum.bad;
-      fmt::print("FAILED: {}: {}\n", op.name, e.what());
-    }
+    const auto mark = [](who actor) { return [actor] { mark_dead(world->leases[actor]); }; };
+    const auto recovery = [] {
+      detail::recovery_counts ignored;
+      recover({tag_a}, false, ignored);
+    };
+    std::size_t k = 0;
+    run.cut(arena_,
+            {.title = op.name,
+             .dying = {[&, a] { prepare(op, a); }, enter_a, op.run, mark(a)},
+             .died =
+                 [&k] {
+                   if (++k % 3 == 0) visit_by_survivor();
+                   judge({tag_a});
+                 },
+             .repairers = {{[] {}, [] { enter(r); }, recovery, mark(r)}},
+             .both_died =
+                 [] {
+                   judge({tag_a, tag_r});
+                 },
+             .frozen =
+                 [a](stepped_child& child, bool kills) {
+                   visit_by_survivor();
+                   kills ? child.kill() : child.finish();
+                   child.kill();
+                   mark_dead(world->leases[a]);
+                   judge({tag_a});
+                 }},
+            {.nested = 2});
   }
 
  private:
@@ -267,7 +215,7 @@ class scenario {
   void prepare(const operation& op, who a) {
     arena_.clear();
     world = ::new (arena_.data()) shared_world;
-    for (auto& l : world->leases) make_robust(l);
+    for (auto& l : world->leases) make_lease(l);
     become(b);
     pool_of_packets = make_pool(world->pool_bytes, 5, cache);
     pool_of_clones = make_pool(world->clone_pool_bytes, 6, 0);
@@ -293,6 +241,15 @@ mbuf* packet(std::size_t segments) {
   mbuf* head = pool_of_packets.alloc();
   for (std::size_t i = 1; i < segments; ++i) static_cast<void>(head->chain(pool_of_packets.alloc()));
   return head;
+}
+
+void write_into(mbuf* packet) {
+  for (mbuf* m = packet; m != nullptr; m = m->next) m->data_len = 20, packet->packet_len += 20;
+}
+
+void alloc(std::size_t n, bool all_or_none) {
+  const std::span<mbuf*> into{world->a.mbufs.data(), n};
+  world->a.count = all_or_none ? pool_of_packets.alloc_bulk(into) : pool_of_packets.alloc_burst(into);
 }
 
 // B's packet, of which A holds a clone; B keeps it or not.
@@ -361,24 +318,27 @@ std::vector<operation> operations() {
          become(a == &world->leases[a_with_lcore] ? a_with_lcore : a_without);
        },
        [] { ring_element<mbuf*>::take(world->ring.mbufs.data(), 1); }},
+      {"get and put through a cache", true, nothing, [] { take(1), give(0, 1), take(3), give(1, 3); }},
+      {"a cache of one's own", false, nothing,
+       [] {
+         pool_user_cache own = pool_of_packets.make_cache(8);
+         const std::span<mbuf*> into{world->a.mbufs.data(), 5};
+         if (pool_of_packets.get_bulk(own, into) == 5) pool_of_packets.put_bulk(own, into);
+       }},
+      {"alloc a burst", true, nothing, [] { alloc(10, false); }},
+      {"alloc more than there are", false, nothing, [] { alloc(60, false); }},
+      {"alloc in bulk", false, nothing, [] { alloc(12, true); }},
+      {"free a burst of chains", false,
+       [] { world->a.add(packet(3)), world->a.add(packet(2)), world->a.add(packet(1)); },
+       [] { free_mbufs(world->a.all()); }},
+      {"free a burst into a cache", true, [] { take(24); }, [] { free_mbufs(world->a.all()); }},
+      {"copy a packet", false, [] { world->a.add(packet(2)), write_into(world->a.mbufs[0]); },
+       [] { world->a.add(pool_of_packets.copy(world->a.mbufs[0])); }},
+      {"make a chain linear", false, [] { world->a.add(packet(3)), write_into(world->a.mbufs[0]); },
+       [] { static_cast<void>(world->a.mbufs[0]->linearise()); }},
       {"hold and let go", false, [] { world->a.add(packet(2)); },
        [] { world->a.mbufs[0]->hold(), free_mbuf(world->a.mbufs[0]), free_mbuf(world->a.mbufs[0]); }},
   };
-}
-
-int report() {
-  fmt::print("pool_crash: {} operations, {} instructions, seed {}{}\n", sum.operations, sum.instructions, seed,
-             full ? ", full" : "");
-  fmt::print("  kill points: {} each instruction, {} with SIGKILL, {} of a recovery, {} frozen\n", sum.killed, sum.real,
-             sum.nested, sum.frozen);
-  fmt::print("  losses {}, duplicates {}, failures {}\n", sum.lost, sum.twice, sum.bad);
-  fmt::print("  claims undone by recovery {}, by a waiter {}; objects reclaimed {}\n", sum.claims_undone,
-             sum.by_waiters, sum.reclaimed);
-  if (share == 1 && sum.claims_undone * sum.by_waiters * sum.reclaimed == 0) {
-    fmt::print("FAILED: a kind of repair never occurred, so it was not tested\n");
-    return 1;
-  }
-  return sum.bad == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -386,19 +346,9 @@ int report() {
 
 int main(int argc, char** argv) {
   using namespace mpnet::test;
-  seed = static_cast<std::size_t>(std::time(nullptr));
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view{argv[i]} == "--full") full = true;
-    if (std::string_view{argv[i]} == "--seed" && i + 1 < argc) seed = std::strtoul(argv[++i], nullptr, 10);
-    if (std::string_view{argv[i]} == "--share" && i + 1 < argc)
-      share = std::max(1UL, std::strtoul(argv[++i], nullptr, 10));
-  }
-  if (!can_step()) {
-    fmt::print("SKIP: this system does not let a process single-step its child (ptrace)\n");
-    return 77;
-  }
+  if (!run.begin(argc, argv)) return 77;
   arena memory{sizeof(shared_world)};
   scenario s{memory};
-  for (const operation& op : operations()) s.run(op);
-  return report();
+  for (const operation& op : operations()) s.cut(op);
+  return run.report();
 }

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Kills a process at every instruction of every operation of a ring, and its repairer too.
-//
-//   ring_crash [--full] [--seed N] [--share N]
-//
-// Without --full, the expensive parts (nested deaths, freezes, real SIGKILLs) visit a subset of the instructions that
-// --seed chooses, and with --share N only each Nth operation runs.  Prints operations, kill points, what went wrong,
-// and repairs by kind; a kind of repair that never occurred fails the run, because then nothing was proved.
+// Kills a process at every instruction of every operation of a ring, and its repairer too.  Options: crash_run.hpp.
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <ctime>
 
 #include "ring_crash_world.hpp"
 
@@ -33,13 +25,12 @@ constexpr const char* action_names[] = {"enqueue", "dequeue", "reserve and commi
 struct setting {
   ring_sync producers, consumers;
   bool doorbell = false;
-  bool warm = true;  // A was the last to use its side
-};
-
-struct totals {
-  std::size_t considered = 0, operations = 0, instructions = 0, killed = 0, real = 0, nested = 0, frozen = 0;
-  std::size_t rolled_back = 0, rolled_forward = 0, waiters = 0, takeovers = 0;
-  std::size_t hangs = 0, losses = 0, duplicates = 0, bad = 0;
+  bool warm = true;       // A was the last to use its side
+  bool one_lane = false;  // A and B have the same lane
+  bool shared = true;     // between processes
+  [[nodiscard]] bool laned() const {
+    return producers == ring_sync::many_concurrent || consumers == ring_sync::many_concurrent;
+  }
 };
 
 constexpr std::uint32_t capacity = 7;  // of 8 slots
@@ -47,42 +38,25 @@ constexpr std::uint32_t prefilled = 4;
 constexpr std::uint32_t marker = object_count - 1;
 constexpr std::uint32_t shift = 6;  // objects that passed through before: bursts wrap
 
-bool full = false;
-std::size_t seed = 0;
-std::size_t share = 1;
-totals sum;
-
-// About `points` of `instructions`, other ones with each seed.
-step_subset some(std::size_t points, std::size_t instructions) {
-  return full ? step_subset{} : step_subset{std::max<std::size_t>(1, instructions / points), seed};
-}
-// The same where each point costs all the steps before it.
-step_subset few(std::size_t points, std::size_t instructions) {
-  return some(std::clamp<std::size_t>(points * 200 / std::max<std::size_t>(instructions, 1), 1, points), instructions);
-}
+constexpr const char* rolled_back = "claims rolled back";
+constexpr const char* rolled_forward = "rolled forward";
+constexpr const char* by_waiter = "by a waiter";
+constexpr const char* taken_over = "taken over";
+constexpr const char* emptied = "private rings emptied";
+crash_run run{"ring_crash", {rolled_back, rolled_forward, by_waiter, taken_over, emptied}};
 
 template <std::size_t Size>
 struct wide {
   std::array<std::uint32_t, Size / 4> words;
 };
 
-void require(bool condition, const char* what) {
-  if (!condition) throw std::runtime_error{what};
-}
-
-void make_robust(detail::lease& l) {
-  pthread_mutexattr_t attributes;
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  pthread_mutex_init(&l.alive, &attributes);
-  l.incarnation = 1;
-}
-
-// In the child: its lease's mutex is its own, so that the kernel marks it when the child is really killed.
 void enter(std::size_t who) {
   become(who);
-  pthread_mutex_lock(&world->leases[who].alive);
+  hold_lease(*detail::this_lease);
+}
+
+void mark_actor_dead(std::size_t who) {
+  mark_dead(world->leases[world->lease_of[who]]);
 }
 
 /// The tests of one element type under one setting.  Actors: 1 is the one who dies, 2 works beside or after it, 3 is
@@ -92,34 +66,22 @@ class scenario {
  public:
   scenario(arena& a, setting s) : arena_(a), setting_(s) {}
 
-  void run(const operation& op) {
-    const bool laned =
-        setting_.producers == ring_sync::many_concurrent || setting_.consumers == ring_sync::many_concurrent;
-    if (laned && (op.what == action::reserve_commit || op.what == action::peek_release)) return;  // not offered
-    const step_case dying{.prepare = [&] { prepare(op); },
-                          .enter = [] { enter(1); },
-                          .operation = [&] { act(1, op); },
-                          .mark_dead = [] { mark_dead(1); }};
-    if (++sum.considered % share != seed % share) return;
-    try {
-      ++sum.operations;
-      length_ = for_each_kill_point(arena_, dying, [&] { survive(); }, {hang_steps, 0}).instructions;
-      sum.instructions += length_;
-      sum.killed += for_each_kill_point(
-                        arena_, dying, [&] { survive(); }, some(300, length_))
-                        .kill_points;
-      sum.real += for_each_real_kill(
-                      arena_, dying, [&] { survive(); }, some(6, length_))
-                      .kill_points;
-      nested(dying);
-      freeze(dying, op);
-    } catch (const std::exception& e) {
-      ++sum.bad;
-      fmt::print("FAILED {} bytes{}, producers {}, consumers {}, warm {}, bell {}: {} {}: {}\n", sizeof(T),
-                 ring_carries_pool_objects<T> ? " (pool objects)" : "", static_cast<int>(setting_.producers),
-                 static_cast<int>(setting_.consumers), setting_.warm, setting_.doorbell,
-                 action_names[static_cast<std::size_t>(op.what)], op.count, e.what());
-    }
+  void cut(const operation& op) {
+    if (setting_.laned() && (op.what == action::reserve_commit || op.what == action::peek_release))
+      return;  // not offered
+    const bool shared = setting_.shared;
+    const auto died = [this, shared] { shared ? survive() : survive_alone(); };
+    run.cut(arena_, {.title = title(op),
+                     .dying = {.prepare = [&] { prepare(op); },
+                               .enter = [] { enter(1); },
+                               .operation = [&] { act(1, op); },
+                               .mark_dead = [] { mark_actor_dead(1); }},
+                     .died = died,
+                     .repairers = shared ? std::vector{repairer({action::enqueue, 2}), repairer({action::dequeue, 2}),
+                                                       conductor()}
+                                         : std::vector{conductor()},
+                     .both_died = died,
+                     .frozen = [&](stepped_child& a, bool kills) { frozen(a, kills, op); }});
   }
 
  private:
@@ -164,13 +126,16 @@ class scenario {
 
   void prepare(const operation& op) {
     arena_.clear();
+    detail::ring_visits = static_cast<std::uint32_t>(run.seed());  // so that each child takes the same lanes
+    world->lease_of = {0, 1, setting_.one_lane ? std::size_t{5} : std::size_t{2}, 3};
+    for (detail::lease& l : world->leases) make_lease(l);
     become(setting_.warm ? 1 : 3);
-    for (detail::lease& l : world->leases) make_robust(l);
     for (std::uint32_t i = 0; i < object_count; ++i) world->objects[i].id = i;
     handle() = ring<T>::format(world->ring_bytes.data(), world->ring_bytes.size(),
                                {.capacity = capacity,
                                 .producers = setting_.producers,
                                 .consumers = setting_.consumers,
+                                .shared_between_processes = setting_.shared,
                                 .doorbell = setting_.doorbell});
     T value{};
     for (std::uint32_t i = 0; i < shift; ++i)
@@ -197,15 +162,13 @@ class scenario {
       log.put_expected = std::min(op.what == action::enqueue ? op.count : op.part, capacity - prefilled);
   }
 
-  // Both sides, of each lane where there are any.
-  static std::vector<const detail::ring_own*> sides(detail::ring_header& h) {
-    if ((h.flags & detail::ring_laned) == 0) return {&h.producer, &h.consumer};
-    std::vector<const detail::ring_own*> all;
-    for (std::size_t i = 0; i < detail::ring_lane_count; ++i) {
-      detail::ring_header& lane = detail::ring_lane(h, i, detail::ring_lane_bytes(h.slot_count, sizeof(T)));
-      all.insert(all.end(), {&lane.producer, &lane.consumer});
-    }
-    return all;
+  static std::vector<detail::ring_header*> parts() {
+    detail::ring_header& h = *handle().header();
+    if ((h.flags & detail::ring_laned) == 0) return {&h};
+    std::vector<detail::ring_header*> lanes;
+    for (std::size_t i = 0; i < detail::ring_lane_count; ++i)
+      lanes.push_back(&detail::ring_lane(h, i, detail::ring_lane_bytes(h.slot_count, sizeof(T))));
+    return lanes;
   }
 
   // What a survivor sees, does and finds after a death: once when recovery comes first, once when it just goes on.
@@ -218,36 +181,69 @@ class scenario {
     judge_by_draining(true);
   }
 
+  static bool a_claim_stands() {
+    for (const detail::ring_header* part : parts())
+      for (const detail::ring_own* own : {&part->producer, &part->consumer})
+        if (own->sync != ring_sync::single && (own->word & detail::key_mask) != 0) return true;
+    return false;
+  }
+
   static void recover() {
     detail::ring_header& h = *handle().header();
     detail::recovery_counts counts, again;
     const detail::dead_party dead{.slot = process_id{0}, .tag = 1};
     detail::ring_repair(h, dead, counts);
-    sum.rolled_back += counts.rolled_back;
-    sum.rolled_forward += counts.rolled_forward;
+    run.repaired(rolled_back, counts.rolled_back);
+    run.repaired(rolled_forward, counts.rolled_forward);
     detail::ring_repair(h, dead, again);
     require(again.rolled_back + again.rolled_forward == 0, "the second repair found something");
-    for (const detail::ring_own* own : sides(h))
-      require(own->sync == ring_sync::single || (own->word & detail::key_mask) == 0, "a claim stands after the repair");
+    require(!a_claim_stands(), "a claim stands after the repair");
     require(h.sleeping == 0, "the repair left sleepers asleep");
+  }
+
+  // A private ring goes with its process: nobody else may see it before recovery, which leaves it empty.
+  static void survive_alone() {
+    become(3);
+    run.repaired(emptied, handle().approx_empty() ? 0 : 1);
+    recover();
+    require(handle().approx_empty(), "a dead process's private ring is not empty");
+    for (std::uint32_t i = 0; i < capacity; ++i) require(handle().enqueue(element<T>::make(16 + i)), "no room");
+    require(!handle().enqueue(element<T>::make(marker)), "too much room");
+    T value{};
+    for (std::uint32_t i = 0; i < capacity; ++i)
+      require(handle().dequeue(value) && element<T>::id(value) == 16 + i, "another object");
+    require(!handle().dequeue(value), "too many objects");
+  }
+
+  // What there is to repair before anybody has.
+  static void count_what_stands() {
+    for (const detail::ring_header* part : parts()) {
+      const auto count = [](const detail::ring_own& own, const detail::ring_published& published) {
+        if (own.sync == ring_sync::single)
+          run.repaired(taken_over, own.next != published.tail ? 1 : 0);
+        else
+          run.repaired(by_waiter, (own.word & detail::key_mask) != 0 ? 1 : 0);
+      };
+      count(part->producer, part->produced);
+      count(part->consumer, part->consumed);
+    }
+  }
+
+  // A single consumer that died between its two stores has taken what its tail does not say.
+  static std::size_t objects_to_come() {
+    std::size_t sum = 0;
+    for (const detail::ring_header* part : parts())
+      sum += detail::distance(part->consumer.sync == ring_sync::single ? part->consumer.next : part->consumed.tail,
+                              part->produced.tail);
+    return sum;
   }
 
   static void judge_by_draining(bool on_the_spot) {
     const ring<T> r = handle();
-    detail::ring_header& h = *r.header();
-    for (const detail::ring_own* own : sides(h)) {
-      // The published block follows its side's own.
-      const std::uint64_t tail = reinterpret_cast<const detail::ring_published*>(own + 1)->tail;
-      if (!on_the_spot) break;
-      if (own->sync == ring_sync::single) sum.takeovers += own->next != tail ? 1 : 0;
-      if (own->sync != ring_sync::single) sum.waiters += (own->word & detail::key_mask) != 0 ? 1 : 0;
-    }
+    if (on_the_spot) count_what_stands();
     verdict v;
     std::vector<std::uint32_t> left;
-    // A single consumer that died between its two stores has taken what its tail does not say.
-    const std::size_t expected = h.consumers == ring_sync::single && h.producers != ring_sync::many_concurrent
-                                     ? detail::distance(h.consumer.next, h.produced.tail)
-                                     : r.approx_count();
+    const std::size_t expected = objects_to_come();
     T value{};
     while (r.dequeue(value)) left.push_back(element<T>::id(value));
     if (left.size() != expected) v.add(v.hangs, "consumers hang");
@@ -264,129 +260,104 @@ class scenario {
     if (late != 0 && !on_the_spot) v.add(v.hangs, "the repair did not publish everything");
     for (actor_log& log : world->logs) decode<T>(log);
     const verdict found = judge(left, ring_carries_pool_objects<T>);
-    sum.hangs += v.hangs;
-    sum.losses += found.losses;
-    sum.duplicates += found.duplicates + found.disorders;
-    require(v.clean() && found.clean(), (v.text + found.text).c_str());
+    run.hangs += v.hangs;
+    run.losses += found.losses;
+    run.duplicates += found.duplicates + found.disorders;
+    require(v.clean() && found.clean(), v.text + found.text);
   }
 
-  // A dies at k, and the one that repairs it dies at j.
-  void nested(const step_case& dying) {
-    const operation ops[] = {{action::enqueue, 2}, {action::dequeue, 2}};
-    for (std::size_t which = 0; which < 3; ++which) {
-      if (!full && which != (seed + sum.operations) % 3) continue;
-      const step_case repairer{.prepare =
-                                   [&] {
-                                     if (which < 2) announce(2, ops[which]);
-                                   },
-                               .enter = [] { enter(2); },
-                               .operation =
-                                   [&] {
-                                     detail::recovery_counts counts;
-                                     if (which < 2)
-                                       act(2, ops[which]);
-                                     else
-                                       detail::ring_repair(*handle().header(), {.slot = process_id{0}, .tag = 1},
-                                                           counts);
-                                   },
-                               .mark_dead = [] { mark_dead(2); }};
-      sum.nested += for_each_nested_kill(
-                        arena_, dying, repairer, [&] { survive(); }, few(6, length_), some(12, length_))
-                        .kill_points;
-    }
+  // B, who meets what A left, and may die over it.
+  static step_case repairer(const operation& op) {
+    return {.prepare = [op] { announce(2, op); },
+            .enter = [] { enter(2); },
+            .operation = [op] { act(2, op); },
+            .mark_dead = [] { mark_actor_dead(2); }};
+  }
+  static step_case conductor() {
+    const auto repair = [] {
+      detail::recovery_counts counts;
+      detail::ring_repair(*handle().header(), {.slot = process_id{0}, .tag = 1}, counts);
+    };
+    return {.prepare = [] {}, .enter = [] { enter(2); }, .operation = repair, .mark_dead = [] { mark_actor_dead(2); }};
   }
 
   // A stands at k, alive, while B works; then A goes on, or is killed.
-  void freeze(const step_case& dying, const operation& op) {
+  void frozen(stepped_child& a, bool kills, const operation& op) const {
     const bool a_produces = op.what == action::enqueue || op.what == action::reserve_commit;
-    for (const bool kills : {false, true})
-      sum.frozen += for_each_freeze(
-                        arena_, dying,
-                        [&](stepped_child& a) {
-                          become(2);
-                          for (const auto what : {action::enqueue, action::dequeue}) {
-                            const bool same_side = (what == action::enqueue) == a_produces;
-                            const ring_sync sync = what == action::enqueue ? setting_.producers : setting_.consumers;
-                            if (same_side && sync == ring_sync::single) continue;
-                            announce(2, {what, 2});
-                            act(2, {what, 2});
-                          }
-                          world->logs[1].put_expected = 0;  // B has changed how much fits
-                          if (kills)
-                            a.kill();
-                          else
-                            a.finish();
-                          become(3);
-                          judge_by_draining(true);
-                        },
-                        few(kills ? 4 : 6, length_))
-                        .kill_points;
+    become(2);
+    for (const auto what : {action::enqueue, action::dequeue}) {
+      const bool same_side = (what == action::enqueue) == a_produces;
+      const ring_sync sync = what == action::enqueue ? setting_.producers : setting_.consumers;
+      if (!setting_.shared || (same_side && sync == ring_sync::single)) continue;
+      announce(2, {what, 2});
+      act(2, {what, 2});
+    }
+    world->logs[1].put_expected = 0;  // B has changed how much fits
+    if (kills)
+      a.kill();
+    else
+      a.finish();
+    if (!setting_.shared) a.kill(), survive_alone();
+    become(3);
+    if (setting_.shared) judge_by_draining(true);
+  }
+
+  [[nodiscard]] std::string title(const operation& op) const {
+    return fmt::format("{} bytes{}, producers {}, consumers {}, bell {}, warm {}, one lane {}, shared {}: {} {}",
+                       sizeof(T), ring_carries_pool_objects<T> ? " (pool objects)" : "",
+                       static_cast<int>(setting_.producers), static_cast<int>(setting_.consumers), setting_.doorbell,
+                       setting_.warm, setting_.one_lane, setting_.shared,
+                       action_names[static_cast<std::size_t>(op.what)], op.count);
   }
 
   arena& arena_;
   setting setting_;
-  std::size_t length_ = 0;  // of the operation, in instructions
 };
 
 template <class T>
 void all_operations(arena& a, const setting& s) {
   scenario<T> in{a, s};
-  in.run({action::enqueue, 1, true});
-  in.run({action::enqueue, 3});
-  in.run({action::enqueue, 6});  // more than fits
-  in.run({action::dequeue, 1, true});
-  in.run({action::dequeue, 3});
-  in.run({action::dequeue, 9});  // more than there is
-  in.run({action::reserve_commit, 3, false, 2});
-  in.run({action::peek_release, 4, false, 3});
+  in.cut({action::enqueue, 1, true});
+  in.cut({action::enqueue, 3});
+  in.cut({action::enqueue, 3, true});
+  in.cut({action::enqueue, 6});        // more than fits
+  in.cut({action::enqueue, 6, true});  // so none
+  in.cut({action::dequeue, 1, true});
+  in.cut({action::dequeue, 3});
+  in.cut({action::dequeue, 4, true});
+  in.cut({action::dequeue, 9});        // more than there is
+  in.cut({action::dequeue, 9, true});  // so none
+  in.cut({action::reserve_commit, 3, false, 2});
+  in.cut({action::reserve_commit, 2, false, 0});  // thought better of it
+  in.cut({action::peek_release, 4, false, 3});
+  in.cut({action::peek_release, 3, false, 0});
 }
 
 void all_settings(arena& a) {
-  constexpr ring_sync modes[] = {ring_sync::single, ring_sync::many};
-  for (const ring_sync producers : modes)
-    for (const ring_sync consumers : modes) {
+  using enum ring_sync;
+  for (const ring_sync producers : {single, many})
+    for (const ring_sync consumers : {single, many}) {
       all_operations<pooled*>(a, {producers, consumers});
       if (producers != consumers) continue;
       all_operations<std::uint32_t>(a, {producers, consumers, true});
       all_operations<wide<12>>(a, {producers, consumers});
-      if (full) all_operations<wide<64>>(a, {producers, consumers, true});
+      if (run.full()) all_operations<wide<64>>(a, {producers, consumers, true});
       all_operations<std::uint64_t>(a, {producers, consumers, false, false});
+      all_operations<pooled*>(a, {.producers = producers, .consumers = consumers, .shared = false});
     }
-  all_operations<pooled*>(a, {ring_sync::many_concurrent, ring_sync::many_concurrent});
-  all_operations<std::uint64_t>(a, {ring_sync::single, ring_sync::many_concurrent, true, false});
-}
-
-int report() {
-  fmt::print("ring_crash: {} operations, {} instructions, seed {}{}\n", sum.operations, sum.instructions, seed,
-             full ? ", full" : "");
-  fmt::print("  kill points: {} each instruction, {} with SIGKILL, {} of a repairer, {} frozen\n", sum.killed, sum.real,
-             sum.nested, sum.frozen);
-  fmt::print("  hangs {}, losses {}, duplicates {}, failures {}\n", sum.hangs, sum.losses, sum.duplicates, sum.bad);
-  fmt::print("  repairs: rolled back {}, rolled forward {}, by a waiter {}, taken over {}\n", sum.rolled_back,
-             sum.rolled_forward, sum.waiters, sum.takeovers);
-  if (sum.rolled_back * sum.rolled_forward * sum.waiters * sum.takeovers == 0) {
-    fmt::print("FAILED: a kind of repair never occurred, so it was not tested\n");
-    return 1;
-  }
-  return sum.bad == 0 ? 0 : 1;
+  all_operations<pooled*>(a, {many_concurrent, many_concurrent});
+  all_operations<pooled*>(a, {.producers = many_concurrent, .consumers = many_concurrent, .one_lane = true});
+  all_operations<pooled*>(a, {many_concurrent, single});
+  all_operations<std::uint64_t>(a, {many_concurrent, many});
+  all_operations<std::uint64_t>(a, {single, many_concurrent, true, false});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  seed = static_cast<std::size_t>(std::time(nullptr));
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view{argv[i]} == "--full") full = true;
-    if (std::string_view{argv[i]} == "--seed" && i + 1 < argc) seed = std::strtoul(argv[++i], nullptr, 10);
-    if (std::string_view{argv[i]} == "--share" && i + 1 < argc)
-      share = std::max(1UL, std::strtoul(argv[++i], nullptr, 10));
-  }
-  if (!can_step()) {
-    fmt::print("SKIP: this system does not let a process single-step its child (ptrace)\n");
-    return 77;
-  }
+  if (!run.begin(argc, argv)) return 77;
   arena a{sizeof(shared_world)};
   world = ::new (a.data()) shared_world;
   all_settings(a);
-  return report();
+  return run.report();
 }

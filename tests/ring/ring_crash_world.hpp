@@ -3,7 +3,6 @@
 // the judgement that every object is in exactly one place.  The judgement does not rest on tags: it counts objects.
 #pragma once
 
-#include <pthread.h>
 #include <mpnet/ring.hpp>
 #include <ring/ring_repair.hpp>
 
@@ -11,10 +10,9 @@
 #include <cstring>
 #include <map>
 #include <new>
-#include <stdexcept>
 #include <vector>
 
-#include "../support/stepper.hpp"
+#include "../support/crash_run.hpp"
 
 namespace mpnet::test {
 
@@ -38,7 +36,8 @@ void decode(actor_log& log);
 inline constexpr std::size_t object_count = 64;
 
 struct shared_world {
-  std::array<detail::lease, 4> leases;  // 0: nobody, 1: A, 2: B, 3: the judge
+  std::array<detail::lease, 8> leases;
+  std::array<std::size_t, 4> lease_of;  // of actor 1: A, 2: B, 3: the judge
   std::array<actor_log, 4> logs;
   std::array<pooled, object_count> objects;
   std::array<std::uint16_t, object_count> tags;
@@ -80,12 +79,8 @@ void decode(actor_log& log) {
 /// Makes this thread actor `index`.
 inline void become(std::size_t index) {
   detail::lease_table = world->leases.data();
-  detail::this_lease = &world->leases[index];
+  detail::this_lease = &world->leases[world->lease_of[index]];
   detail::process_tag = static_cast<std::uint16_t>(index);
-}
-
-inline void mark_dead(std::size_t index) {
-  detail::alive_word(world->leases[index]).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release);
 }
 
 /// What the judge found wrong, by kind.

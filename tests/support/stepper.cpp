@@ -4,16 +4,22 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <stdexcept>
+#include <optional>
 
 namespace mpnet::test {
 namespace {
+
+constexpr unsigned patience_s = 120;
 
 void* map_shared(std::size_t size) {
   void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -21,19 +27,38 @@ void* map_shared(std::size_t size) {
   return p;
 }
 
+// Ends the program with a word about where, if it stands longer than it may.
+class watch {
+ public:
+  explicit watch(const std::string& where) {
+    std::snprintf(text.data(), text.size(), "FAILED: a hang, %s: survivors do not get on\n", where.c_str());
+    ::signal(SIGALRM, [](int) {
+      if (::write(STDOUT_FILENO, text.data(), std::strlen(text.data())) < 0) ::_exit(2);
+      ::_exit(1);
+    });
+    ::alarm(patience_s);
+  }
+  ~watch() { ::alarm(0); }
+  watch(const watch&) = delete;
+  watch& operator=(const watch&) = delete;
+
+ private:
+  static inline std::array<char, 200> text{};
+};
+
 // Runs `judge` as if the child had died at this point and puts the arena back.
-void visit(arena& a, const std::function<void()>& judge, const std::string& where) {
+void visit(arena& a, const std::function<void()>& judge, const char* what, std::size_t k) {
+  const std::string where = std::string{what} + " after instruction " + std::to_string(k);
   const std::vector<std::byte> saved = a.save();
+  const watch limit{where};
   try {
     judge();
+  } catch (const hang& e) {
+    throw hang{where + ": " + e.what()};
   } catch (const std::exception& e) {
     throw std::runtime_error{where + ": " + e.what()};
   }
   a.restore(saved);
-}
-
-std::string at(const char* what, std::size_t k) {
-  return std::string{what} + " after instruction " + std::to_string(k);
 }
 
 }  // namespace
@@ -96,7 +121,7 @@ void stepped_child::wait_stopped() {
 
 bool stepped_child::step() {
   if (page_->phase.load() == 2) return false;
-  if (steps_ > hang_steps) throw std::runtime_error{"hang: the operation does not end"};
+  if (steps_ > hang_steps) throw hang{"hang: the operation does not end"};
   if (::ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr) != 0) throw std::runtime_error{"ptrace: single step"};
   wait_stopped();
   ++steps_;
@@ -106,6 +131,57 @@ bool stepped_child::step() {
 bool stepped_child::step(std::size_t count) {
   for (; count != 0; --count)
     if (!step()) return false;
+  return true;
+}
+
+std::uintptr_t stepped_child::address() const {
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) != 0) throw std::runtime_error{"ptrace: registers"};
+  return registers.rip;
+}
+
+bool stepped_child::at_system_call() const {
+  return (::ptrace(PTRACE_PEEKTEXT, pid_, address(), nullptr) & 0xffff) == 0x050f;
+}
+
+step_path stepped_child::record() {
+  step_path path;
+  do path.push_back(address());
+  while (step());
+  return path;
+}
+
+// By a breakpoint, which is gone again afterwards.
+bool stepped_child::run_to(std::uintptr_t target) {
+  const long text = ::ptrace(PTRACE_PEEKTEXT, pid_, target, nullptr);
+  ::ptrace(PTRACE_POKETEXT, pid_, target, (text & ~0xffL) | 0xcc);
+  if (::ptrace(PTRACE_CONT, pid_, nullptr, nullptr) != 0) throw std::runtime_error{"ptrace: continue"};
+  wait_stopped();
+  ::ptrace(PTRACE_POKETEXT, pid_, target, text);
+  user_regs_struct registers{};
+  ::ptrace(PTRACE_GETREGS, pid_, nullptr, &registers);
+  if (registers.rip != target + 1) return false;
+  registers.rip = target;
+  return ::ptrace(PTRACE_SETREGS, pid_, nullptr, &registers) == 0;
+}
+
+std::optional<bool> stepped_child::walk(const step_path& path, std::size_t k) {
+  if (k >= path.size()) {
+    finish();
+    steps_ = path.size();
+    return false;
+  }
+  const std::uintptr_t target = path[k];
+  auto passes = std::count(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(k), target);
+  if (k < 8 * (static_cast<std::size_t>(passes) + 1)) return step(k);  // a breakpoint costs more than a few steps
+  for (bool there = path[0] == target;;) {
+    if (!there && !run_to(target)) return std::nullopt;
+    if (passes-- == 0) break;
+    if (::ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr) != 0) throw std::runtime_error{"ptrace: single step"};
+    wait_stopped();
+    there = address() == target;  // repeated string instructions
+  }
+  steps_ = k;
   return true;
 }
 
@@ -139,30 +215,65 @@ step_counts for_each_kill_point(arena& a, const step_case& c, const std::functio
   step_counts counts;
   c.prepare();
   stepped_child child{c.enter, c.operation};
+  std::vector<std::byte> last;
+  bool called = true;  // the system since the last visit
+  const auto move_on = [&] {
+    called = called || (subset.only_changes && child.at_system_call());
+    return child.step();
+  };
   bool more = true;
-  for (std::size_t k = 0; more; ++k, more = child.step()) {
+  for (std::size_t k = 0; more; ++k, more = move_on()) {
     if (!subset.contains(k)) continue;
+    if (subset.only_changes) {
+      if (!called && std::memcmp(last.data(), a.data(), a.size()) == 0) {
+        ++counts.same;
+        continue;
+      }
+      last = a.save();
+      called = false;
+    }
     ++counts.kill_points;
     visit(
-        a, [&] { c.mark_dead(), died(); }, at("killed", k));
+        a, [&] { c.mark_dead(), died(); }, "killed", k);
   }
   counts.instructions = child.steps();
   return counts;
 }
 
-step_counts for_each_real_kill(arena& a, const step_case& c, const std::function<void()>& died, step_subset subset) {
+namespace {
+
+// Calls `visit` with a new child at each instruction of the subset, and at the end.
+template <class Visit>
+step_counts for_each_child(const step_case& c, step_subset subset, const Visit& visit) {
   step_counts counts;
+  c.prepare();
+  const step_path path = stepped_child{c.enter, c.operation}.record();
+  counts.instructions = path.size();
   bool more = true;
   for (std::size_t k = subset.offset % subset.stride; more; k += subset.stride) {
+    std::optional<stepped_child> child;
     c.prepare();
-    stepped_child child{c.enter, c.operation};
-    more = child.step(k);
-    counts.instructions = child.steps();
-    child.kill();
+    child.emplace(c.enter, c.operation);
+    if (const auto there = child->walk(path, k)) {
+      more = *there;
+    } else {  // it went another way, as one that allocates memory may
+      c.prepare();
+      child.emplace(c.enter, c.operation);
+      more = child->step(k);
+    }
     ++counts.kill_points;
-    visit(a, died, at("SIGKILL", k));
+    visit(*child, k);
   }
   return counts;
+}
+
+}  // namespace
+
+step_counts for_each_real_kill(arena& a, const step_case& c, const std::function<void()>& died, step_subset subset) {
+  return for_each_child(c, subset, [&](stepped_child& child, std::size_t k) {
+    child.kill();
+    visit(a, died, "SIGKILL", k);
+  });
 }
 
 step_counts for_each_nested_kill(arena& a, const step_case& c, const step_case& repairer,
@@ -170,7 +281,11 @@ step_counts for_each_nested_kill(arena& a, const step_case& c, const step_case& 
   step_counts counts;
   const auto cut_repairer = [&] {
     try {
-      counts.kill_points += for_each_kill_point(a, repairer, died, inner).kill_points;
+      const step_counts within = for_each_kill_point(a, repairer, died, inner);
+      counts.kill_points += within.kill_points;
+      counts.same += within.same;
+    } catch (const hang& e) {
+      throw hang{std::string{"the repairer "} + e.what()};
     } catch (const std::exception& e) {
       throw std::runtime_error{std::string{"the repairer "} + e.what()};
     }
@@ -181,18 +296,10 @@ step_counts for_each_nested_kill(arena& a, const step_case& c, const step_case& 
 
 step_counts for_each_freeze(arena& a, const step_case& c, const std::function<void(stepped_child&)>& stopped,
                             step_subset subset) {
-  step_counts counts;
-  bool more = true;
-  for (std::size_t k = subset.offset % subset.stride; more; k += subset.stride) {
-    c.prepare();
-    stepped_child child{c.enter, c.operation};
-    more = child.step(k);
-    counts.instructions = child.steps();
-    ++counts.kill_points;
+  return for_each_child(c, subset, [&](stepped_child& child, std::size_t k) {
     visit(
-        a, [&] { stopped(child); }, at("frozen", k));
-  }
-  return counts;
+        a, [&] { stopped(child); }, "frozen", k);
+  });
 }
 
 }  // namespace mpnet::test

@@ -4,13 +4,14 @@
 //   arena            memory that the test's processes share: everything the operation under test reads and writes
 //   stepped_child    a child that runs a function one machine instruction at a time, under ptrace
 //   for_each_kill_point()    snapshot mode: steps one child through the operation; after each instruction calls `died`
-//   as if
-//                            the child had been killed there, then puts the arena back and goes on
+//                            as if the child had been killed there, then puts the arena back and goes on
 //   for_each_real_kill()     the same with a new child and a SIGKILL for each instruction (the kernel's word of death)
-//   for_each_nested_kill()   snapshot mode twice: the operation is cut at k, then a second child repairs and is cut at
-//   j for_each_freeze()        the operation is stopped, not dead, at k while others work; then it goes on, or dies
+//   for_each_nested_kill()   snapshot mode twice: the operation is cut at k, then a second child repairs and is cut
+//                            at j
+//   for_each_freeze()        the operation is stopped, not dead, at k while others work; then it goes on, or dies
 //
-// The callbacks report a violation by throwing std::runtime_error; it comes out with the kill point in its text.
+// The callbacks report a violation by throwing std::runtime_error; it comes out with the kill point in its text.  One
+// that does not come back within two minutes is a hang, and ends the program.
 #pragma once
 
 #include <sys/types.h>
@@ -18,10 +19,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace mpnet::test {
+
+/// Somebody does not get on.
+struct hang : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /// Zeroed MAP_SHARED memory at the same address in all children.
 class arena {
@@ -44,6 +52,9 @@ class arena {
 /// Whether this system lets us single-step a child; else tests print SKIP.
 [[nodiscard]] bool can_step();
 
+/// The addresses that an operation's instructions have, in the order in which they run; see stepped_child::walk.
+using step_path = std::vector<std::uintptr_t>;
+
 class stepped_child {
  public:
   /// Forks.  `enter` runs in the child at full speed, then it stands before the first instruction of `body`.
@@ -56,6 +67,13 @@ class stepped_child {
   bool step();
   /// Up to `count` instructions; false if `body` returned before.
   bool step(std::size_t count);
+  /// From the beginning to after instruction k of `path`, which another child has gone before, at nearly full speed; as
+  /// step(k) says.  Nothing where this child went another way: then it stands somewhere else.
+  std::optional<bool> walk(const step_path& path, std::size_t k);
+  /// All of it, one by one.
+  [[nodiscard]] step_path record();
+  /// Whether the next instruction is a system call.
+  [[nodiscard]] bool at_system_call() const;
   /// To the end of `body` at full speed.
   void finish();
   /// SIGKILL, and waits until the kernel has marked its robust mutexes.
@@ -65,6 +83,8 @@ class stepped_child {
 
  private:
   void wait_stopped();
+  [[nodiscard]] std::uintptr_t address() const;
+  bool run_to(std::uintptr_t target);
   pid_t pid_ = -1;
   std::size_t steps_ = 0;
   struct shared_page;
@@ -75,11 +95,15 @@ class stepped_child {
 struct step_subset {
   std::size_t stride = 1;
   std::size_t offset = 0;
+  /// Snapshot mode: not where the arena is as it was at the last visit, unless a system call lies between.  Survivors
+  /// see nothing but the arena, so that death is the same one again.
+  bool only_changes = false;
   [[nodiscard]] bool contains(std::size_t k) const { return k % stride == offset % stride; }
 };
 
 struct step_counts {
   std::size_t kill_points = 0;   // visited, the nested ones included
+  std::size_t same = 0;          // not visited, because the arena was as at the last visit
   std::size_t instructions = 0;  // of the operation
 };
 
