@@ -273,7 +273,9 @@ void format_segment(transaction& tx, std::size_t index) {
 
 std::uint64_t commit_everything(group& g) {
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < g.control().config.segment_count; ++i) {
+  // Segments are in ascending order of page size; the large pages first, as a cap's last part may fit into small ones
+  // only.
+  for (std::size_t i = g.control().config.segment_count; i-- != 0;) {
     // A mount's own limit, or another taker, may leave less than the kernel counts as free: then by smaller steps.
     for (std::uint64_t granules = 64; granules != 0;) {
       transaction tx{g};
