@@ -272,3 +272,11 @@ TEST_CASE("option -h is answered whatever else stands on the line, but not after
                            "-h"})
     CHECK_THAT(text, Catch::Contains(std::string{"  "} + name));
 }
+
+TEST_CASE("as many devices may be named as there are ports, and one more is refused", "[eal][options]") {
+  words line;
+  for (std::size_t i = 0; i < mpnet::max_ports; ++i) line.push_back("--vdev=net_null" + std::to_string(i));
+  CHECK(parse_options(line).vdevs.size() == mpnet::max_ports);
+  line.emplace_back("--vdev=net_null_more");
+  CHECK_THROWS_WITH(parse_options(line), Catch::Contains("more than 32 devices"));
+}

@@ -143,6 +143,16 @@ TEST_CASE("ports are found by name and by id, created once, and taken over by th
   CHECK(try_it([&] { (void)r.name(); }).kind == errc::not_found);
 }
 
+TEST_CASE("a group has as many ports as the documents say, and one more is refused", "[nic]") {
+  member m{unique_prefix("full")};
+  for (std::size_t i = 0; i < max_ports; ++i) (void)create_vdev(m.g, "net_null" + std::to_string(i));
+  const auto one_more = try_it([&] { (void)create_vdev(m.g, "net_null_more"); });
+  CHECK(one_more.kind == errc::limit);
+  CHECK(contains(one_more.text, "has 32 ports already"));
+  remove_port(m.g, *find_port(m.g, "net_null7"));
+  CHECK(create_vdev(m.g, "net_null_more").id() == port_id{7});
+}
+
 TEST_CASE("virtual devices that cannot be made say why", "[nic][vdev]") {
   member m{unique_prefix("bad")};
   const auto text = [&](const char* device) {
