@@ -9,11 +9,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <mpnet/cycles.hpp>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/fork.hpp>
 #include <mpnet/lcore.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -87,10 +89,15 @@ void child_process::kill(int signal) const noexcept {
 bool child_process::wait(int timeout_ms) {
   if (!running()) return true;
   pollfd p{pidfd_, POLLIN, 0};
-  int ready = 0;
-  while ((ready = ::poll(&p, 1, timeout_ms)) < 0 && errno == EINTR) {
+  const std::uint64_t begin = detail::monotonic_ns();
+  for (int left_ms = timeout_ms;;) {
+    const int ready = ::poll(&p, 1, left_ms);
+    if (ready > 0) break;
+    if (ready == 0 || errno != EINTR) return false;
+    if (timeout_ms < 0) continue;
+    const auto passed_ms = static_cast<std::int64_t>((detail::monotonic_ns() - begin) / 1'000'000);
+    left_ms = static_cast<int>(std::max<std::int64_t>(timeout_ms - passed_ms, 0));
   }
-  if (ready <= 0) return false;
   while (::waitpid(pid_, &status_, 0) < 0 && errno == EINTR) {
   }
   pid_ = -1;
@@ -107,7 +114,8 @@ child_process fork_member(group& g, const fork_options& options, const std::func
   if (pidfd < 0) {
     const int number = errno;
     ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
     throw mem::system_error("watch a forked member", number, "raise the limit of open files (ulimit -n)");
   }
   return {pid, pidfd};

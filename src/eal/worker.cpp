@@ -26,7 +26,14 @@ struct worker::ending {
 };
 
 worker::worker(group& g, const lcore_place& place) : group_{g}, place_{place} {
-  thread_ = std::thread{[this] { thread_main(); }};
+  try {
+    thread_ = std::thread{[this] { thread_main(); }};
+  } catch (const std::system_error& e) {
+    throw error{errc::system,
+                fmt::format("lcore {}: no thread can be made: {}; raise the limits of threads and addresses "
+                            "(ulimit -u, ulimit -v)",
+                            place_.id, e.code().message())};
+  }
   std::unique_lock guard{lock_};
   changed_.wait(guard, [&] { return phase_ != phase::starting; });
   if (phase_ != phase::gone) return;

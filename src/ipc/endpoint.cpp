@@ -51,12 +51,13 @@ endpoint::impl::impl(endpoint_options options_in, membership members_in)
   watch(listening.get(), tag(tag_kind::listening), EPOLLIN);
   try {
     start_threads();
+    const std::lock_guard lock{mutex};
+    run_later([this] { watch_neighbours(); });
   } catch (...) {
     ::unlink(socket_path(options.place, {options.self.id, options.self.incarnation}).c_str());
+    if (!threads.empty()) stop_threads();
     throw;
   }
-  const std::lock_guard lock{mutex};
-  run_later([this] { watch_neighbours(); });
 }
 
 endpoint::impl::~impl() {

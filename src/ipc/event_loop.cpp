@@ -15,6 +15,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -104,9 +105,15 @@ void event_loop::impl::run(const std::function<void()>& on_start) {
   for (;;) {
     std::array<epoll_event, 16> events{};
     const int n = ::epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), -1);
-    for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
-    run_alarms();
-    run_posted();
+    try {
+      for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
+      run_alarms();
+      run_posted();
+    } catch (const std::bad_alloc&) {
+      // What is posted and due stays; somebody may give memory back meanwhile.
+      ::usleep(1000);
+      ring();
+    }
     const std::lock_guard lock{mutex};
     if (stopping && posted.empty()) return;
   }
@@ -206,10 +213,15 @@ event_loop::event_loop(std::function<void()> on_thread_start) : impl_(std::make_
   }
   const ipc::block_signals blocked;
   const std::lock_guard lock{i.mutex};  // wait_for() reads `thread`
-  i.thread = std::thread{[&i, on_start = std::move(on_thread_start)] {
-    { const std::lock_guard started{i.mutex}; }
-    i.run(on_start);
-  }};
+  try {
+    i.thread = std::thread{[&i, on_start = std::move(on_thread_start)] {
+      { const std::lock_guard started{i.mutex}; }
+      i.run(on_start);
+    }};
+  } catch (const std::system_error& e) {
+    throw error{errc::system, std::string{"start the event loop: no thread can be made: "} + e.code().message() +
+                                  "; raise the limits of threads and addresses (ulimit -u, ulimit -v)"};
+  }
 }
 
 event_loop::~event_loop() {

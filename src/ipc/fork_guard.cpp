@@ -9,6 +9,7 @@
 #include <atomic>
 #include <bit>
 #include <mutex>
+#include <new>
 #include <utility>
 
 namespace mpnet::ipc {
@@ -41,10 +42,12 @@ struct registry {
   std::atomic<std::uint32_t> generation{0};
 };
 
-/// Never destroyed: threads may outlive static destructors.
+/// Never destroyed: threads may outlive static destructors.  Not on the heap, where there may be no room for it when a
+/// function is asked that must not throw.
 registry& all() {
   static registry* const instance = [] {
-    auto* r = new registry;  // NOLINT: lives as long as the process
+    alignas(registry) static unsigned char memory[sizeof(registry)];
+    auto* r = ::new (memory) registry;
     pthread_atfork([] { all().mutex.lock(); }, [] { all().mutex.unlock(); },
                    [] {
                      registry& own = all();

@@ -8,6 +8,7 @@
 #include <mpnet/log.hpp>
 
 #include <exception>
+#include <new>
 
 #include "ipc/block_signals.hpp"
 #include "ipc/endpoint.hpp"
@@ -50,7 +51,12 @@ void endpoint::impl::wake(std::uint64_t count_of_threads) const noexcept {
 void endpoint::impl::start_threads() {
   const std::lock_guard lock{mutex};
   for (std::size_t i = 0; i < base_threads; ++i) {
-    if (!spawn() && i == 0) throw error{errc::system, "start the IPC endpoint: no thread can be made"};
+    if (!spawn() && i == 0) {
+      throw error{
+          errc::system,
+          "start the IPC endpoint: no thread can be made; raise the limits of threads and addresses (ulimit -u, "
+          "ulimit -v)"};
+    }
   }
 }
 
@@ -63,8 +69,11 @@ bool endpoint::impl::spawn() {
   const std::uint64_t key = ++last_thread;
   try {
     const block_signals blocked;
-    threads.emplace(key, std::thread{[this, key] { run_thread(key); }});
-  } catch (const std::system_error&) {
+    // First: a thread that is there must not meet an exception, nor at its end.
+    std::thread& place = threads[key];
+    ended.reserve(threads.size());
+    place = std::thread{[this, key] { run_thread(key); }};
+  } catch (const std::exception&) {  // no thread, or no memory for one
     threads.erase(key);
     return false;
   }
@@ -89,8 +98,8 @@ bool endpoint::impl::may_stop_reading() {
 
 void endpoint::impl::make_ready(const std::shared_ptr<strand>& s, bool wake_one) {
   if (s->running || s->queued || s->jobs.empty()) return;
-  s->queued = true;
   ready.push_back(s);
+  s->queued = true;
   if (wake_one) wake(1);
 }
 
@@ -155,7 +164,11 @@ void endpoint::impl::run_ready(std::unique_lock<std::mutex>& lock) {
     s->queued = false;
     if (s->running || s->jobs.empty()) continue;
     --reading;
-    run_strand(lock, s);
+    try {
+      run_strand(lock, s);
+    } catch (const std::bad_alloc&) {  // of making it ready again: the next message for it does
+      current_turn = {};
+    }
     ++reading;
   }
 }

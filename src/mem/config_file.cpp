@@ -168,18 +168,12 @@ unique_fd open_config(const std::string& shared_dir, config_header& header, conf
 
 unique_fd create_config(const std::string& shared_dir) {
   const std::string path = shared_dir + "/config.new";
+  require_file_size(path, sizeof(control));
   unique_fd fd{::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (!fd) throw system_error(fmt::format("make {}", path), errno);
+  constexpr std::uint64_t backed = offsetof(control, blocks) + first_blocks * sizeof(block);
   int failed = ::ftruncate(fd.get(), sizeof(control)) == 0 ? 0 : errno;
-  const off_t backed = static_cast<off_t>(offsetof(control, blocks) + first_blocks * sizeof(block));
-  for (off_t done = 0; failed == 0 && done < backed;) {
-    const off_t chunk = std::min<off_t>(backed - done, 1 << 20);
-    if (::fallocate(fd.get(), 0, done, chunk) == 0) {
-      done += chunk;
-    } else if (errno != EINTR) {
-      failed = errno;
-    }
-  }
+  if (failed == 0) failed = allocate_file(fd.get(), 0, backed, 4096);
   if (failed != 0) {
     ::unlink(path.c_str());
     throw error{errc::no_memory,
@@ -220,16 +214,18 @@ void create_segments(control& c, const group_options& options, const std::string
     if (path.size() >= path_bytes) throw error{errc::invalid_argument, fmt::format("{}: the path is too long", path)};
     std::memcpy(s.path, path.c_str(), path.size() + 1);
     c.config.segment_count = i + 1;
+    require_file_size(path, s.window_bytes);
     const unique_fd fd{::open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!fd)
       throw system_error(fmt::format("make {}", path), errno, "choose a directory that may be written with --huge-dir");
     if (::ftruncate(fd.get(), static_cast<off_t>(s.window_bytes)) != 0) {
-      throw system_error(fmt::format("size {}", path), errno, "raise the file size limit (ulimit -f)");
+      throw system_error(fmt::format("size {}", path), errno);
     }
   }
 }
 
 unique_fd open_segment(const segment& s, std::size_t index, const std::string& runtime_dir) {
+  require_file_size(s.path, s.window_bytes);  // whoever attaches may be the one who grows it
   unique_fd fd{::open(s.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
   const int failed = errno;
   if (!fd && foreign_fd_source) fd = foreign_fd_source(runtime_dir, fmt::format("segment:{}", index));

@@ -149,16 +149,24 @@ class entry {
   }
 
  private:
-  /// Opens the lock file and takes the initialise lock; once more where the last member removed the file meanwhile.
+  /// Opens the lock file and takes the initialise lock; once more where the last member removed the file, or its
+  /// directory, meanwhile.
   void open_lock_file(const std::string& root, lock_file::mode mode) {
-    do {
+    constexpr int patience = 1000;
+    for (int tries = 1;; ++tries) {
       local_.locks.reset();
       local_.runtime_dir = group_dir(root, options_.file_prefix);
       local_.shared_dir = group_dir(shared_root(root), options_.file_prefix);
-      local_.locks = std::make_unique<lock_file>(local_.runtime_dir + "/lock");
+      try {
+        local_.locks = std::make_unique<lock_file>(local_.runtime_dir + "/lock");
+      } catch (const error& e) {
+        if (e.kind() != errc::not_found || tries == patience) throw;
+        continue;
+      }
       local_.locks->lock(lock_file::initialise, mode, entry_patience_ms,
                          fmt::format("enter group '{}'", local_.prefix));
-    } while (local_.locks->unlinked());
+      if (!local_.locks->unlinked()) return;
+    }
   }
 
   void refuse_lonely_secondary() const {
@@ -189,7 +197,13 @@ class entry {
     if (!anyone_lives(*local_.locks)) return false;
     config_header header{};
     local_.config_fd = open_config(local_.shared_dir, header);
-    if (!local_.config_fd) return false;
+    if (!local_.config_fd) {
+      // Never made anew under those who live.
+      throw error{errc::corrupt,
+                  fmt::format("enter group '{}': processes of it live, but {}/config is gone or of another boot; end "
+                              "them, or choose another --file-prefix",
+                              local_.prefix, local_.shared_dir)};
+    }
     bool role = false;
     if (options_.type != process_type::secondary) {
       role = local_.locks->try_lock(lock_file::primary_role);
@@ -254,6 +268,9 @@ class entry {
       format_segments();
       publish_config(local_.shared_dir);
     } catch (...) {
+      // Where addresses or descriptors have run out, removing the files needs some of these.
+      local_.map.reset();
+      local_.config_fd.reset();
       remove_stale_files(local_.shared_dir, local_.runtime_dir, local_.prefix);
       throw;
     }

@@ -42,19 +42,6 @@ void check_caps(const control& c, const segment& s, std::uint64_t bytes) {
   }
 }
 
-/// fallocate page by page: the call returns EINTR half done, and a failure must say how far it came.
-int allocate_pages(int fd, std::uint64_t offset, std::uint64_t bytes, std::uint64_t step) {
-  for (std::uint64_t done = 0; done < bytes;) {
-    const std::uint64_t chunk = std::min(step, bytes - done);
-    if (::fallocate(fd, 0, static_cast<off_t>(offset + done), static_cast<off_t>(chunk)) == 0) {
-      done += chunk;
-    } else if (errno != EINTR) {
-      return errno;
-    }
-  }
-  return 0;
-}
-
 void set_published(transaction& tx, segment& s, std::uint64_t first, std::uint64_t count, bool on) {
   for (std::uint64_t g = first; g < first + count;) {
     const std::uint64_t word = g / 64;
@@ -77,7 +64,7 @@ void commit_granules(transaction& tx, std::size_t index, std::uint64_t first, st
   tx.announce(index, first, count);
   int failed = 0;
   on_node(static_cast<int>(s.socket), [&] {
-    failed = allocate_pages(g.local().map->segment_fd(index), first * s.granule_bytes, bytes, s.granule_bytes);
+    failed = allocate_file(g.local().map->segment_fd(index), first * s.granule_bytes, bytes, s.page_bytes);
   });
   if (failed != 0) {
     const bool huge = s.page_bytes > 4096;
@@ -125,7 +112,7 @@ std::uint64_t committable_bytes(group& g, std::size_t index) {
 void back_blocks(group& g, std::uint64_t count) {
   if (count % block_step != 1 && count != 1) return;
   const std::uint64_t offset = offsetof(control, blocks) + (count - 1) / block_step * block_step * sizeof(block);
-  const int failed = allocate_pages(g.local().config_fd.get(), offset, block_step * sizeof(block), 1U << 20);
+  const int failed = allocate_file(g.local().config_fd.get(), offset, block_step * sizeof(block), 4096);
   if (failed != 0) {
     throw error{errc::no_memory,
                 fmt::format("{}/config: {}; free space there", g.local().shared_dir, std::strerror(failed))};

@@ -43,7 +43,12 @@ void after_fork_in_child() {
 
 /// After an entry that failed: the directories that it made, where no group is in them.
 void remove_empty_dirs(const local_state& local) noexcept {
-  if (!local.locks || ::access((local.shared_dir + "/config").c_str(), F_OK) == 0) return;
+  if (!local.locks) {  // the lock file could not be opened: only what is empty goes
+    ::rmdir(local.runtime_dir.c_str());
+    ::rmdir(local.shared_dir.c_str());
+    return;
+  }
+  if (::access((local.shared_dir + "/config").c_str(), F_OK) == 0) return;
   try {
     if (local.locks->try_lock(lock_file::initialise) && !mem::anyone_lives(*local.locks)) {
       mem::remove_group_dirs(local.shared_dir, local.runtime_dir);
@@ -113,6 +118,11 @@ void group::leave() noexcept {
   mem::remove_fault_handlers();
   try {
     mem::leave(*this);
+    control_ = nullptr;
+    detail::lease_table = nullptr;
+    // Where addresses or descriptors have run out, removing the files needs some of these.
+    local_->map.reset();
+    local_->config_fd.reset();
     // Two that leave at once must not each take the other for the one who stays: the lock is waited for.
     local_->locks->lock(mem::lock_file::initialise, mem::lock_file::mode::exclusive, leaving_patience_ms,
                         "look for other members");
@@ -122,6 +132,8 @@ void group::leave() noexcept {
     }
   } catch (const error& e) {
     log(log_level::warning, "EAL", fmt::format("leave group '{}': {}", local_->prefix, e.what()));
+  } catch (const std::bad_alloc&) {
+    // As if it had died here: its locks go with the object, and survivors, or the next start, do the rest.
   }
   control_ = nullptr;
   detail::lease_table = nullptr;

@@ -16,12 +16,18 @@ namespace {
 
 /// Makes `path` unless it is there, and refuses what somebody else could have planted.
 void make_private_dir(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw system_error(fmt::format("make runtime directory {}", path), errno,
-                       "choose another with the environment variable RUNTIME_DIRECTORY");
-  }
   struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) throw system_error(fmt::format("examine runtime directory {}", path), errno);
+  for (int tries = 0;; ++tries) {
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+      throw system_error(fmt::format("make runtime directory {}", path), errno,
+                         "choose another with the environment variable RUNTIME_DIRECTORY");
+    }
+    if (::lstat(path.c_str(), &st) == 0) break;
+    // The last member of a group removed it between our two calls.
+    if (errno != ENOENT || tries == 1000) {
+      throw system_error(fmt::format("examine runtime directory {}", path), errno);
+    }
+  }
   const auto refuse = [&path](std::string_view why, std::string_view remedy) {
     throw error{errc::permission, fmt::format("runtime directory {}: {}; {}", path, why, remedy)};
   };

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 
@@ -73,6 +75,31 @@ std::string process_command(int pid, std::size_t limit) {
   }
   if (text.size() > limit) text.resize(limit);
   return text;
+}
+
+int allocate_file(int fd, std::uint64_t offset, std::uint64_t bytes, std::uint64_t page_bytes) noexcept {
+  // A signal ends the call, and a tmpfs takes back what it had done until then: smaller steps get on between signals,
+  // a page at a time at last.
+  std::uint64_t step = std::max<std::uint64_t>(page_bytes, 2U << 20);
+  for (std::uint64_t done = 0; done < bytes;) {
+    const std::uint64_t chunk = std::min(step, bytes - done);
+    if (::fallocate(fd, 0, static_cast<off_t>(offset + done), static_cast<off_t>(chunk)) == 0) {
+      done += chunk;
+    } else if (errno != EINTR) {
+      return errno;
+    } else {
+      step = std::max(page_bytes, step / 2);
+    }
+  }
+  return 0;
+}
+
+void require_file_size(const std::string& path, std::uint64_t bytes) {
+  rlimit most{};
+  if (::getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY || most.rlim_cur >= bytes) return;
+  throw error{errc::limit, fmt::format("size {}: {} MiB are beyond this process's limit of {} MiB; raise the file size "
+                                       "limit (ulimit -f)",
+                                       path, bytes >> 20, most.rlim_cur >> 20)};
 }
 
 std::uint64_t realtime_ns() noexcept {

@@ -30,4 +30,12 @@ using detail::unique_fd;
 
 [[nodiscard]] std::uint64_t realtime_ns() noexcept;
 
+/// fallocate(2) to the end, whatever signals arrive meanwhile; 0, or the errno of the failure, which may have left a
+/// part allocated.  `page_bytes`: of the file.
+[[nodiscard]] int allocate_file(int fd, std::uint64_t offset, std::uint64_t bytes, std::uint64_t page_bytes) noexcept;
+
+/// Throws limit where this process may not make files of that size: the kernel would end it by a signal instead of
+/// refusing.
+void require_file_size(const std::string& path, std::uint64_t bytes);
+
 }  // namespace mpnet::mem

@@ -2,6 +2,7 @@
 // The public handle: range checks, then the local half.  Control.
 #include <fmt/format.h>
 #include <time.h>
+#include <mpnet/cycles.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/port.hpp>
 
@@ -107,9 +108,11 @@ link_status port::link() const {
 }
 
 link_status port::wait_for_link(int timeout_ms) const {
-  for (int waited = 0;; waited += 10) {
+  const std::uint64_t begin = detail::monotonic_ns();
+  for (;;) {
     const link_status now = link();
-    if (now.up || waited >= timeout_ms) return now;
+    const auto waited_ms = static_cast<std::int64_t>((detail::monotonic_ns() - begin) / 1'000'000);
+    if (now.up || waited_ms >= timeout_ms) return now;
     const timespec pause{.tv_sec = 0, .tv_nsec = 10'000'000};
     nanosleep(&pause, nullptr);
   }

@@ -113,14 +113,15 @@ TEST_CASE("of several mounts of one page size the first that --huge-dir names is
   CHECK_THAT(text, Contains("--legacy-mem: 16 MiB asked for, "));
 }
 
-TEST_CASE("--legacy-mem misses pages that are not there before it takes any", "[eal][bad-input]") {
+TEST_CASE("pages that --legacy-mem asks for and that are not there are missed before any is taken",
+          "[eal][bad-input]") {
   if (!may_mount() || !has_pages(1)) return;
   std::string text;
   CHECK(run_after("true", prefix_option() + " -m 16000000 --legacy-mem", text) == 1);
   CHECK_THAT(text, Contains("--legacy-mem: 16000000 MiB asked for, ") && Contains(" MiB to be had; reserve more"));
 }
 
-TEST_CASE("--legacy-mem without -m takes all free pages", "[eal]") {
+TEST_CASE("all free pages are taken by --legacy-mem without -m", "[eal]") {
   if (!may_mount() || !has_pages(1)) return;
   const scratch dir;
   std::string text;

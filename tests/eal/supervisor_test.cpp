@@ -180,8 +180,11 @@ TEST_CASE("supervisor: a worker that dies at each start is not restarted in a ti
   CHECK(in_process([](eal& e) {
           int started = 0;
           int delayed = 0;
+          // However slow the machine is, each death is an early one.
           supervisor watch{e,
-                           {.first_pause = std::chrono::milliseconds{30}, .on_event = [&](const worker_event& event) {
+                           {.first_pause = std::chrono::milliseconds{30},
+                            .grown_up = std::chrono::minutes{1},
+                            .on_event = [&](const worker_event& event) {
                               started += event.kind == worker_event_kind::started ? 1 : 0;
                               delayed += event.kind == worker_event_kind::delayed ? 1 : 0;
                               if (delayed == 3) request_stop();
