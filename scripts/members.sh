@@ -45,7 +45,7 @@ start_member() {
   # shellcheck disable=SC2086  # a command is a list of words
   start_in middle "$work/$1.log" ${member_command[$1]}
   member_pid[$1]=$started
-  wait_for_line "$work/$1.log" "${member_ready[$1]}" 20 "$started"
+  wait_for_line "$work/$1.log" "${member_ready[$1]}" $patience "$started"
 }
 
 # kill_member NAME: SIGKILL, and until it is gone.
@@ -57,12 +57,8 @@ kill_member() {
 
 # stop_member NAME: SIGINT; fails unless it leaves with 0.
 stop_member() {
-  local rc
   kill -INT "${member_pid[$1]}"
-  wait "${member_pid[$1]}"
-  rc=$?
-  forget "${member_pid[$1]}"
-  return $rc
+  ends_with_0 "${member_pid[$1]}"
 }
 
 # Offloads would leave checksums and segmentation to a device, and a packet socket is none: what it receives would go out
@@ -72,4 +68,10 @@ offloads_off() {
   for side in left right; do
     in_net "$side" ethtool -K veth0 tx off tso off gso off gro off >/dev/null 2>&1
   done
+}
+
+# l2fwd sends everything to 02:00:00:00:00:PP, where PP is the port that it leaves by.
+macs_for_l2fwd() {
+  ip -n "$net_tag-left" link set veth0 address 02:00:00:00:00:00
+  ip -n "$net_tag-right" link set veth0 address 02:00:00:00:00:01
 }

@@ -9,6 +9,7 @@
 
 net_tag=mpnet-$$
 net_pids=()     # what must be ended at the end, by pid
+patience=60     # seconds until something that should happen at once counts as not happening: machines can be busy
 
 net_up() {
   local side other=0
@@ -55,6 +56,19 @@ forget() {
   local pid left=()
   for pid in "${net_pids[@]}"; do [ "$pid" = "$1" ] || left+=("$pid"); done
   net_pids=("${left[@]}")
+}
+
+# ends_with_0 PID: it was asked to leave, and does, with exit code 0.
+ends_with_0() {
+  local end=$((SECONDS + patience)) rc
+  while kill -0 "$1" 2>/dev/null; do
+    [ $SECONDS -lt $end ] || { echo "process $1 does not end"; kill -KILL "$1"; }
+    sleep 0.02
+  done
+  wait "$1"
+  rc=$?
+  forget "$1"
+  [ $rc = 0 ]
 }
 
 # wait_for_line FILE PATTERN SECONDS [PID]: until the file has such a line; fails when time is over or PID has ended.

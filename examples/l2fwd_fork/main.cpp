@@ -60,12 +60,12 @@ void rewrite_macs(mpnet::mbuf& packet, std::uint8_t port, const mpnet::mac_addre
 }
 
 /// A worker's life: receives from its ports, sends out of their partners.
-int forward(mpnet::group& g, mpnet::worker_context& me, std::span<const mpnet::port_id> ids,
-            std::span<const std::size_t> mine, shared_counts& counts) {
-  std::vector<mpnet::port> ports;
-  for (const mpnet::port_id id : ids) ports.push_back(*mpnet::find_port(g, id));
+int forward(mpnet::group& g, mpnet::worker_context& me, std::uint64_t port_mask, std::span<const std::size_t> mine,
+            shared_counts& counts) {
+  const auto ports = mpnet::paired_ports_of_mask(g, port_mask);  // a process's own, unlike pools and rings
   std::vector<mpnet::queue_claim> claims;
   mpnet::idle_strategy idle;
+  idle.watch(me.order_fd());
   for (const std::size_t from : mine) {
     claims.push_back(ports[from].take_queue(queue, mpnet::queue_side::rx));
     claims.push_back(ports[mpnet::partner(from)].take_queue(queue, mpnet::queue_side::tx));
@@ -102,13 +102,11 @@ int main(int argc, char** argv) {
                              " workers are needed; give more (-l, --lcores), or more ports to each (-q)"};
     }
     (void)mpnet::mbuf_pool::create_or_attach(eal, "MBUF_POOL", {.mbuf_count = 4096 * ports.size() + 1024});
-    std::vector<mpnet::port_id> ids;
-    const auto bring_up = [](const mpnet::port& p) { p.bring_up({.pool = "MBUF_POOL"}); };
-    for (const mpnet::port& p : ports) {
-      bring_up(p);
+    const auto bring_up = [](const mpnet::port& p) {
+      p.bring_up({.pool = "MBUF_POOL"});
       p.set_promiscuous(true);
-      ids.push_back(p.id());
-    }
+    };
+    for (const mpnet::port& p : ports) bring_up(p);
     auto& counts = mpnet::shared_settings<shared_counts>(eal, "L2FWD_COUNTS", [](shared_counts&) {});
     const auto print = [&] { mpnet::print_counts(ports, std::span{counts.of}.first(ports.size())); };
 
@@ -129,7 +127,7 @@ int main(int argc, char** argv) {
                                          std::printf("Org lcore_id = %u, cur lcore_id = %u\n", id,
                                                      static_cast<unsigned>(mpnet::lcore_id()));
                                        }
-                                       return forward(eal, me, ids, mine, counts);
+                                       return forward(eal, me, o.port_mask, mine, counts);
                                      }});
       for (const std::size_t i : mine) {
         worker_of.push_back(worker);

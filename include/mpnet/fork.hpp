@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fork after start-up, which DPDK never supported: the child becomes a member of its own, with a slot, an lcore id, and
-// messages and events of its own; rings, pools and ports that the parent has open are usable in it at once.  The child
-// of a plain fork() is no member, and is told so by every function that it calls.
+// messages and events of its own; rings and pools that the parent has open are usable in it at once, ports are found
+// again (find_port).  The child of a plain fork() is no member, and is told so by every function that it calls.
 #pragma once
 
 #include <mpnet/group.hpp>

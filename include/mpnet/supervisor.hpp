@@ -41,15 +41,18 @@ struct worker_command {
 /// In the worker: the supervisor's orders.
 class worker_context {
  public:
-  worker_context(ring<worker_command> orders, ring<worker_command> answers) noexcept
-      : orders_(orders), answers_(answers) {}
+  worker_context(ring<worker_command> orders, ring<worker_command> answers, int order_fd) noexcept
+      : orders_(orders), answers_(answers), order_fd_(order_fd) {}
   /// False once the worker should return from run(): the supervisor said STOP (which is acknowledged here) or the
   /// process was asked to stop.  Hot: a load or two.
   [[nodiscard]] bool keep_running() noexcept;
+  /// Readable once there is an order, for loops that sleep: idle.watch(me.order_fd()).  Not to be read.
+  [[nodiscard]] int order_fd() const noexcept { return order_fd_; }
 
  private:
   ring<worker_command> orders_;
   ring<worker_command> answers_;
+  int order_fd_;
   bool stopped_ = false;
 };
 
@@ -75,8 +78,9 @@ struct worker_event {
 };
 
 struct supervisor_options {
-  std::chrono::milliseconds stop_patience{200};  // for a STOP to be answered; SIGKILL then
-  std::chrono::milliseconds first_pause{100};    // before the second restart of a worker that died young
+  std::chrono::milliseconds stop_patience{200};     // for a STOP to be answered; SIGKILL then
+  std::chrono::milliseconds finish_patience{1000};  // for the end of a worker that answered; SIGKILL then
+  std::chrono::milliseconds first_pause{100};       // before the second restart of a worker that died young
   std::chrono::milliseconds longest_pause{5000};
   std::chrono::milliseconds grown_up{250};  // who lived that long did not die at its start: no pause
   std::chrono::milliseconds tick{0};        // 0: none; else on_tick is called about that often

@@ -2,18 +2,22 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <mpnet/cycles.hpp>
+#include <mpnet/detail/unique_fd.hpp>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/process.hpp>
 #include <mpnet/supervisor.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "mem/log.hpp"
+#include "mem/system.hpp"
 
 namespace mpnet {
 
@@ -23,10 +27,23 @@ std::uint64_t ns(std::chrono::milliseconds time) {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds{time}.count());
 }
 
+int ms_until(std::uint64_t when_ns) {
+  const std::uint64_t now = detail::monotonic_ns();
+  return when_ns <= now ? 0 : static_cast<int>((when_ns - now + 999'999) / 1'000'000);
+}
+
 ring<worker_command> command_ring(group& g, const std::string& name) {
   // Left over by an earlier supervisor of that name: orders to workers that are gone.
   if (auto old = ring<worker_command>::lookup(g, name)) ring<worker_command>::destroy(g, *old);
   return ring<worker_command>::create(g, name, {.capacity = 7});
+}
+
+detail::unique_fd order_event() {
+  detail::unique_fd fd{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+  if (!fd)
+    throw mem::system_error("make an eventfd for a worker's orders", errno,
+                            "raise the limit of open files (ulimit -n)");
+  return fd;
 }
 
 std::string fate(int status) {
@@ -52,9 +69,10 @@ struct supervisor::worker {
   worker_spec spec;
   ring<worker_command> orders;
   ring<worker_command> answers;
-  std::vector<std::pair<std::size_t, dependent_policy>> depends_on;
-  std::vector<worker_resource> resources;
-  child_process child;
+  detail::unique_fd order_event;  // wakes a worker that sleeps
+  std::vector<std::pair<std::size_t, dependent_policy>> depends_on{};
+  std::vector<worker_resource> resources{};
+  child_process child{};
   bool wanted = true;  // false: finished
   std::uint64_t started_ns = 0;
   std::uint64_t due_ns = 0;   // when it may start
@@ -89,7 +107,7 @@ worker_id supervisor::add(worker_spec spec) {
   const std::string orders = fmt::format("{}_ORDERS", spec.name);
   const std::string answers = fmt::format("{}_ANSWERS", spec.name);
   workers_.push_back(std::unique_ptr<worker>(
-      new worker{std::move(spec), command_ring(group_, orders), command_ring(group_, answers), {}, {}, {}}));
+      new worker{std::move(spec), command_ring(group_, orders), command_ring(group_, answers), order_event()}));
   return worker_id{static_cast<std::uint32_t>(workers_.size() - 1)};
 }
 
@@ -119,8 +137,10 @@ void supervisor::start(std::size_t index) {
   worker_command stale;
   while (w.orders.dequeue(stale) || w.answers.dequeue(stale)) {
   }
+  ::eventfd_t count = 0;
+  ::eventfd_read(w.order_event.get(), &count);  // fails where nothing was ordered
   w.child = fork_member(group_, {.name = w.spec.name, .id = w.spec.id, .processors = w.spec.processors}, [&w] {
-    worker_context context{w.orders, w.answers};
+    worker_context context{w.orders, w.answers, w.order_event.get()};
     return w.spec.run(context);
   });
   w.started_ns = detail::monotonic_ns();
@@ -136,21 +156,29 @@ void supervisor::start_due() {
 }
 
 void supervisor::stop(const std::vector<std::size_t>& whom) {
-  for (const std::size_t i : whom) static_cast<void>(workers_[i]->orders.enqueue({worker_command::stop}));
-  const std::uint64_t deadline = detail::monotonic_ns() + ns(options_.stop_patience);
+  for (const std::size_t i : whom) {
+    static_cast<void>(workers_[i]->orders.enqueue({worker_command::stop}));
+    ::eventfd_write(workers_[i]->order_event.get(), 1);
+  }
+  const std::uint64_t answer_due = detail::monotonic_ns() + ns(options_.stop_patience);
   for (const std::size_t i : whom) {
     worker& w = *workers_[i];
     const int pid = w.child.pid();
-    const std::uint64_t now = detail::monotonic_ns();
-    if (w.child.wait(now < deadline ? static_cast<int>((deadline - now) / 1'000'000) : 0)) {
+    bool ended = w.child.wait(ms_until(answer_due));
+    worker_command answer;
+    const bool answered = w.answers.dequeue(answer);
+    if (!ended && answered) ended = w.child.wait(static_cast<int>(options_.finish_patience.count()));
+    if (ended) {
       tell(worker_event_kind::stopped, i, fmt::format("{} (pid {}) stopped as asked", w.spec.name, pid));
       continue;
     }
     w.child.kill(SIGKILL);
     w.child.wait(-1);
     tell(worker_event_kind::killed, i,
-         fmt::format("{} (pid {}) did not answer STOP within {} ms and was killed", w.spec.name, pid,
-                     options_.stop_patience.count()));
+         answered ? fmt::format("{} (pid {}) answered STOP, had not ended {} ms later, and was killed", w.spec.name,
+                                pid, options_.finish_patience.count())
+                  : fmt::format("{} (pid {}) did not answer STOP within {} ms and was killed", w.spec.name, pid,
+                                options_.stop_patience.count()));
   }
 }
 
@@ -227,14 +255,12 @@ void supervisor::check_deaths() {
 }
 
 int supervisor::next_timeout_ms() const {
-  const std::uint64_t now = detail::monotonic_ns();
   std::uint64_t next = ~0ULL;
   for (const auto& w : workers_) {
     if (w->wanted && !w->child.running()) next = std::min(next, w->due_ns);
   }
   if (next_tick_ns_ != 0) next = std::min(next, next_tick_ns_);
-  if (next == ~0ULL) return -1;
-  return next <= now ? 0 : static_cast<int>((next - now) / 1'000'000 + 1);
+  return next == ~0ULL ? -1 : ms_until(next);
 }
 
 int supervisor::run() {

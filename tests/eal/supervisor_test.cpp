@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Members by fork, and the supervisor that keeps them running: real processes, real deaths.
+#include <poll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/event.hpp>
 #include <mpnet/fork.hpp>
 #include <mpnet/heap.hpp>
+#include <mpnet/lcore.hpp>
 #include <mpnet/memzone.hpp>
 #include <mpnet/process.hpp>
 #include <mpnet/ring.hpp>
@@ -49,6 +52,25 @@ int in_process(const std::function<int(eal&)>& body) {
   return process.wait();
 }
 
+/// What became of a worker that was told to stop as soon as it ran.
+worker_event told_to_stop(eal& e, supervisor_options options, const std::function<int(worker_context&)>& run) {
+  const signal_pipe ready;
+  worker_event last;
+  options.on_event = [&](const worker_event& event) { last = event; };
+  supervisor watch{e, std::move(options)};
+  watch.add({.name = "worker", .run = [&](worker_context& me) {
+               ready.notify();
+               return run(me);
+             }});
+  std::thread stopper{[&] {
+    ready.wait();
+    request_stop();
+  }};
+  watch.run();
+  stopper.join();
+  return last;
+}
+
 }  // namespace
 
 TEST_CASE("fork: the child is a member of its own, with an lcore id and the parent's rings", "[eal][process]") {
@@ -75,6 +97,42 @@ TEST_CASE("fork: a child with a taken lcore id says so and ends, the parent goes
           child_process child = fork_member(e, {.name = "worker", .id = lcore{0}}, [] { return 0; });
           if (!child.wait(20'000)) return 1;
           return WIFEXITED(child.wait_status()) && WEXITSTATUS(child.wait_status()) == 1 ? 0 : 2;
+        }) == 0);
+}
+
+TEST_CASE("fork: a floating child takes an unused lcore id, gives it back, and is refused where none is left",
+          "[eal][process]") {
+  CHECK(in_process([](eal& e) {
+          const auto its_id = [&] {
+            child_process child = fork_member(e, {.name = "floating"}, [] { return static_cast<int>(lcore_id()); });
+            return child.wait(20'000) && WIFEXITED(child.wait_status()) ? WEXITSTATUS(child.wait_status()) : -1;
+          };
+          const auto floats = [&] {
+            child_process child = fork_member(e, {.name = "floating"}, [] {
+              return thread_processors().size() == static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN)) ? 7 : 8;
+            });
+            return child.wait(20'000) && WEXITSTATUS(child.wait_status()) == 7;
+          };
+          if (its_id() != 1 || its_id() != 1) return 1;  // lcore 0 is this thread
+          if (!floats()) return 2;                       // although this thread is pinned
+          std::atomic<std::size_t> holding{1};
+          std::atomic<bool> leave{false};
+          std::vector<std::thread> holders;
+          for (std::size_t i = 1; i < max_lcores; ++i) {
+            holders.emplace_back([&] {
+              const lcore_registration one{e};
+              ++holding;
+              leave.wait(false);
+            });
+          }
+          while (holding < max_lcores) std::this_thread::yield();
+          child_process refused = fork_member(e, {.name = "one too many"}, [] { return 0; });
+          const bool over = refused.wait(20'000);
+          leave = true;
+          leave.notify_all();
+          for (std::thread& t : holders) t.join();
+          if (!over || !WIFEXITED(refused.wait_status()) || WEXITSTATUS(refused.wait_status()) != 1) return 3;
+          return its_id() == 1 ? 0 : 4;
         }) == 0);
 }
 
@@ -154,25 +212,62 @@ TEST_CASE("supervisor: a killed worker and its partner run again, and what they 
 
 TEST_CASE("supervisor: a worker that does not answer STOP is killed", "[eal][process]") {
   CHECK(in_process([](eal& e) {
-          const signal_pipe ready;
+          const worker_event end =
+              told_to_stop(e, {.stop_patience = std::chrono::milliseconds{50}}, [](worker_context&) {
+                for (;;) ::pause();
+                return 0;
+              });
+          return end.kind == worker_event_kind::killed && end.text.find("did not answer") != std::string::npos ? 0 : 1;
+        }) == 0);
+}
+
+TEST_CASE("supervisor: a worker that sleeps hears STOP", "[eal][process]") {
+  CHECK(in_process([](eal& e) {
+          const worker_event end = told_to_stop(e, {.stop_patience = std::chrono::seconds{20}}, [](worker_context& me) {
+            while (me.keep_running()) {
+              pollfd p{me.order_fd(), POLLIN, 0};
+              ::poll(&p, 1, -1);
+            }
+            return 0;
+          });
+          return end.kind == worker_event_kind::stopped ? 0 : 1;
+        }) == 0);
+}
+
+TEST_CASE("supervisor: a worker that answers STOP and does not end is killed", "[eal][process]") {
+  CHECK(in_process([](eal& e) {
+          const supervisor_options patience{.stop_patience = std::chrono::seconds{1},
+                                            .finish_patience = std::chrono::milliseconds{50}};
+          const worker_event end = told_to_stop(e, patience, [](worker_context& me) {
+            while (me.keep_running()) std::this_thread::yield();
+            for (;;) ::pause();
+            return 0;
+          });
+          return end.kind == worker_event_kind::killed && end.text.find("answered STOP") != std::string::npos ? 0 : 1;
+        }) == 0);
+}
+
+TEST_CASE("supervisor: a dependent whose policy is to wait runs on", "[eal][process]") {
+  CHECK(in_process([](eal& e) {
+          auto* deaths = static_cast<std::atomic<int>*>(
+              find_or_reserve_zone(e, {.name = "deaths", .size_bytes = 64}, [](void*) {}).address);
           std::vector<worker_event_kind> events;
-          {
-            supervisor watch{e,
-                             {.stop_patience = std::chrono::milliseconds{50},
-                              .on_event = [&](const worker_event& event) { events.push_back(event.kind); }}};
-            watch.add({.name = "deaf", .run = [&](worker_context&) {
-                         ready.notify();
-                         for (;;) ::pause();
-                         return 0;
-                       }});
-            std::thread stopper{[&] {
-              ready.wait();
-              request_stop();
-            }};
-            watch.run();
-            stopper.join();
-          }
-          return events.back() == worker_event_kind::killed ? 0 : 1;
+          supervisor watch{e, {.on_event = [&](const worker_event& event) {
+                             events.push_back(event.kind);
+                             if (events.size() == 4) request_stop();
+                           }}};
+          const auto run_until_told = [](worker_context& me) {
+            while (me.keep_running()) std::this_thread::yield();
+            return 0;
+          };
+          const worker_id mortal = watch.add(
+              {.name = "mortal", .run = [&](worker_context& me) { return (*deaths)++ == 0 ? 3 : run_until_told(me); }});
+          const worker_id waiting = watch.add({.name = "waiting", .run = run_until_told});
+          watch.depend(waiting, mortal, dependent_policy::wait);
+          watch.run();
+          const std::vector<worker_event_kind> wanted{worker_event_kind::started, worker_event_kind::started,
+                                                      worker_event_kind::died, worker_event_kind::started};
+          return std::equal(wanted.begin(), wanted.end(), events.begin()) ? 0 : 1;
         }) == 0);
 }
 

@@ -17,10 +17,10 @@ expect "nothing is left behind" nothing_left
 
 run_app client_server_mp/mp_server "$work/server.log" --lcores '1@0,2@0' "${common[@]}" "${ports[@]}" -- -p 3 -n 2
 server=$started
-wait_for_line "$work/server.log" '^serving' 20 "$server" || fail "the server did not start"
+wait_for_line "$work/server.log" '^serving' $patience "$server" || fail "the server did not start"
 run_app client_server_mp/mp_client "$work/client.log" --lcores '3@0' "${common[@]}" --proc-type=auto -- -n 1
 client=$started
-wait_for_line "$work/client.log" 'forwards$' 20 "$client" || fail "the client did not start"
+wait_for_line "$work/client.log" 'forwards$' $patience "$client" || fail "the client did not start"
 
 expect "a client id in use, naming the holder" client_refuses 1 "$client" -- -n 1
 expect "a client id out of range" client_refuses 2 'clients 0 to 1' -- -n 2

@@ -11,15 +11,15 @@ common=(-n 4 --no-huge -m 64 --file-prefix "$prefix")
 run_app client_server_mp/mp_server "$work/server.log" --lcores '1@0,2@0' "${common[@]}" --proc-type=primary \
   --vdev "$(vdev 0)" --vdev "$(vdev 1)" -- -p 3 -n 2
 server=$started
-wait_for_line "$work/server.log" '^serving' 20 "$server" || fail "the server did not start"
+wait_for_line "$work/server.log" '^serving' $patience "$server" || fail "the server did not start"
 for id in 0 1; do
   run_app client_server_mp/mp_client "$work/client$id.log" --lcores "$((3 + id))@0" "${common[@]}" --proc-type=auto -- -n $id
   clients[id]=$started
-  wait_for_line "$work/client$id.log" 'forwards$' 20 "$started" || fail "client $id did not start"
+  wait_for_line "$work/client$id.log" 'forwards$' $patience "$started" || fail "client $id did not start"
 done
 for port in 0 1; do
   expect "port $port: all packets were received and sent, says the server" \
-    wait_for_line "$work/server.log" "^port $port: received 200, sent 200, dropped 0" 20 "$server"
+    wait_for_line "$work/server.log" "^port $port: received 200, sent 200, dropped 0" $patience "$server"
 done
 for id in 0 1; do
   expect "client $id had its half" has "$work/server.log" "^client $id: received 200, refused 0"

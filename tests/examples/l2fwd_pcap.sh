@@ -3,7 +3,7 @@
 # l2fwd_fork over net_pcap: what a capture holds goes out of the partner port with that port's addresses, whether the
 # ports of a pair have a worker each or share one, pinned or floating.
 . "$(dirname "$0")/lib.sh"
-[ -z "${SANITIZE:-}" ] || skip "the sanitizers' runtimes do not survive a fork of a process with threads"
+no_sanitizer
 pcaps=$(dirname "$0")/pcaps.py
 for port in 0 1; do "$pcaps" make "$work/in$port.pcap" 500 "$port"; done
 
@@ -14,7 +14,7 @@ both_ways() { # TEXT OPTIONS…
   run_app l2fwd_fork "$work/$text.log" --lcores 2@0,3@1,4@0 -n 4 --file-prefix "$prefix" --no-huge -m 64 \
     --vdev "net_pcap0,rx_pcap=$work/in0.pcap,tx_pcap=$work/out0.pcap" \
     --vdev "net_pcap1,rx_pcap=$work/in1.pcap,tx_pcap=$work/out1.pcap" -- -p 3 "$@"
-  main=$started end=$((SECONDS + 20))
+  main=$started end=$((SECONDS + patience))
   until [ "$("$pcaps" count "$work/out0.pcap" 2>/dev/null)" = 500 ] && [ "$("$pcaps" count "$work/out1.pcap" 2>/dev/null)" = 500 ]; do
     [ $SECONDS -lt $end ] || break
     sleep 0.1

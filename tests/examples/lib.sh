@@ -7,6 +7,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 BUILD=${BUILD:-$here/../../build/release}
 # shellcheck source=scripts/testnet.sh
 . "$here/../../scripts/testnet.sh"
+# shellcheck source=scripts/members.sh
+. "$here/../../scripts/members.sh"
 work=$(mktemp -d)
 prefix=test-$(basename "$0" .sh)-$$
 apps=$BUILD/examples
@@ -34,6 +36,41 @@ expect() { # TEXT COMMAND…: the command must succeed
   if "$@"; then echo "ok: $text"; else echo "FAILED: $text"; problems=$((problems + 1)); fi
 }
 has() { grep -qE -- "$2" "$1"; } # FILE PATTERN
+no_sanitizer() { [ -z "${SANITIZE:-}" ] || skip "the sanitizers' runtimes do not survive a fork of a process with threads"; }
+
+# namespaces: up, with offloads off, or the test is skipped where the machine has none.  $members_… as in members.sh.
+namespaces() {
+  [ "$(id -u)" = 0 ] || skip "needs root: network namespaces and packet sockets"
+  ip netns add "$net_tag-probe" 2>/dev/null || skip "this machine allows no network namespaces"
+  ip netns del "$net_tag-probe"
+  net_up || fail "the network namespaces could not be made"
+  offloads_off
+}
+# reaches [PINGS]: within that many, one every 50 ms, one comes back.
+reaches() { ! in_net left ping -q -c "${1:-40}" -i 0.05 -W 1 10.66.0.2 2>&1 | grep -q ' 0 received'; }
+# until_true COMMAND…: it succeeds before patience ends.
+until_true() {
+  local end=$((SECONDS + patience))
+  until "$@"; do
+    [ $SECONDS -lt $end ] || return 1
+    sleep 0.02
+  done
+}
+# audited POOL: every object of it is in exactly one place.
+audited() { "$BUILD/tests/examples/audit" -n 4 --lcores 90@0 --file-prefix "$prefix" -- "$1"; }
+# ping_flood: a ping every 10 ms, pid in $flood; flood_figures ends it and tells what it noticed of $1.
+ping_flood() {
+  start_in left "$work/flood" ping -D -i 0.01 -w 600 10.66.0.2
+  flood=$started
+}
+flood_figures() {
+  local sent received gap
+  kill -INT "$flood"
+  wait "$flood"
+  forget "$flood"
+  read -r sent received gap < <(ping_figures "$work/flood")
+  echo "$1: $received of $sent pings came back, the longest silence was $gap ms"
+}
 
 # program_of NAME or FOLDER/NAME
 program_of() { case $1 in */*) echo "$apps/$1" ;; *) echo "$apps/$1/$1" ;; esac; }
@@ -52,10 +89,7 @@ run_app() {
 # stop_app PID: SIGINT, and it must leave with 0.
 stop_app() {
   kill -INT "$1" 2>/dev/null
-  wait "$1"
-  local rc=$?
-  forget "$1"
-  [ $rc = 0 ]
+  ends_with_0 "$1"
 }
 kill_app() { kill -KILL "$1"; wait "$1" 2>/dev/null; forget "$1"; }
 
@@ -64,7 +98,7 @@ refuses() {
   local program code=$2 pattern=$3 rc
   program=$(program_of "$1")
   shift 3
-  timeout 20 "$program" "$@" </dev/null >"$work/refusal.log" 2>&1
+  timeout $patience "$program" "$@" </dev/null >"$work/refusal.log" 2>&1
   rc=$?
   if ! [[ $rc =~ ^$code$ ]] || ! grep -qE -- "$pattern" "$work/refusal.log"; then
     echo "  exit code $rc, wanted $code and /$pattern/; it said:"

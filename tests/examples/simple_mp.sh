@@ -20,7 +20,7 @@ open_app() {
   net_pids+=("${pid[$name]}")
   exec {fd}>"$work/$name.in"
   to[$name]=$fd
-  wait_for_line "$work/$name.log" 'Starting core' 20 "${pid[$name]}" || fail "$name did not start"
+  wait_for_line "$work/$name.log" 'Starting core' $patience "${pid[$name]}" || fail "$name did not start"
 }
 type_in() { echo "$2" >&"${to[$1]}"; }
 close_app() { eval "exec ${to[$1]}>&-"; }

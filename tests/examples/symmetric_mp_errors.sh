@@ -22,7 +22,7 @@ expect "nothing is left behind" nothing_left
 
 run_app symmetric_mp "$work/first.log" --lcores 0@0 "${eal[@]}" -- -p 3 --num-procs 2 --proc-id 1
 first=$started
-wait_for_line "$work/first.log" '^forwarding' 20 "$first" || fail "the first process did not start (with proc-id 1)"
+wait_for_line "$work/first.log" '^forwarding' $patience "$first" || fail "the first process did not start (with proc-id 1)"
 no "a proc-id that is taken, naming the holder" 1 "proc-id 1.*$first" -- -p 3 --num-procs 2 --proc-id 1
 no "another number of processes" 1 'num-procs: this process says 3, those that run say 2' -- -p 3 --num-procs 3 --proc-id 0
 no "other ports than the first process" 1 'cannot be paired|-p ' -- -p 1 --num-procs 2 --proc-id 0

@@ -15,7 +15,7 @@ for id in 0 1; do
   run_app symmetric_mp "$work/process$id.log" --lcores "$id@0" -n 4 --proc-type=auto --file-prefix "$prefix" --no-huge -m 64 \
     --vdev "$(vdev 0)" --vdev "$(vdev 1)" -- -p 3 --num-procs 2 --proc-id $id
   pids[id]=$started
-  wait_for_line "$work/process$id.log" '^forwarding' 20 "$started" || fail "process $id did not start"
+  wait_for_line "$work/process$id.log" '^forwarding' $patience "$started" || fail "process $id did not start"
 done
 enough() { # each process has sent its 500 frames out of both ports
   local port queue
@@ -23,7 +23,7 @@ enough() { # each process has sent its 500 frames out of both ports
     for queue in 0 1; do [ "$("$pcaps" count "$work/out$port$queue.pcap" 2>/dev/null || echo 0)" = 500 ] || return 1; done
   done
 }
-end=$((SECONDS + 20))
+end=$((SECONDS + patience))
 until enough || [ $SECONDS -ge $end ]; do sleep 0.1; done
 for id in 0 1; do
   expect "process $id leaves with 0 on SIGINT" stop_app "${pids[id]}"
