@@ -38,6 +38,15 @@ net_down() {
   return 0
 }
 
+# remove_groups PREFIX: what groups of that name, or of one that begins with it and a dash, left when all of them were
+# killed: the next member of such a group would tidy up, and there will be none.
+remove_groups() {
+  local place
+  for place in /run/mpnet/ "/dev/shm/mpnet-$(id -u)_run_mpnet/" /dev/hugepages/mpnet-; do
+    rm -rf "$place$1" "$place$1"-*
+  done
+}
+
 # in_net SIDE COMMAND…
 in_net() { local side=$1; shift; ip netns exec "$net_tag-$side" "$@"; }
 

@@ -86,15 +86,17 @@ class dealer {
 
 void print_statistics(const settings& shared, std::span<const mpnet::port> ports) {
   if (isatty(STDOUT_FILENO) != 0) std::fputs("\033[H\033[J", stdout);
+  std::span clients{shared.clients, shared.client_count};
   for (const mpnet::port& p : ports) {
     const auto id = static_cast<unsigned>(p.id());
     std::uint64_t sent = 0, dropped = 0;
-    for (const client_counts& c : shared.clients) sent += c.sent[id].get(), dropped += c.dropped[id].get();
+    for (const client_counts& c : clients) sent += c.sent[id].get(), dropped += c.dropped[id].get();
     std::printf("port %u: received %lu, sent %lu, dropped %lu\n", id, shared.received[id].get(), sent, dropped);
   }
-  for (unsigned i = 0; i < shared.client_count; ++i) {
-    const client_counts& c = shared.clients[i];
-    std::printf("client %u: received %lu, refused %lu\n", i, c.received.get(), c.refused.get());
+  for (const client_counts& c : clients) {
+    std::printf("client %zu: received %lu, sent %lu, dropped %lu, refused %lu\n",
+                static_cast<std::size_t>(&c - clients.data()), c.received.get(), total(c.sent), total(c.dropped),
+                c.refused.get());
   }
   std::fflush(stdout);
 }

@@ -19,12 +19,18 @@ struct count {
   [[nodiscard]] std::uint64_t get() const noexcept { return value.load(std::memory_order_relaxed); }
 };
 
+inline std::uint64_t total(const count (&ports)[mpnet::max_ports]) {
+  std::uint64_t sum = 0;
+  for (const count& c : ports) sum += c.get();
+  return sum;
+}
+
 struct alignas(64) client_counts {
   count dealt;                 // server: w; put into the client's ring
-  count refused;               // server: w; the ring was full
-  alignas(64) count received;  // client: w
+  count refused;               // server: w; the ring was full: the packet was freed
+  alignas(64) count received;  // client: w; so are those below
   count sent[mpnet::max_ports];
-  count dropped[mpnet::max_ports];
+  count dropped[mpnet::max_ports];  // the port's queue was full: freed
 };
 
 struct settings {

@@ -104,6 +104,7 @@ int main(int argc, char** argv) {
     (void)mpnet::mbuf_pool::create_or_attach(eal, "MBUF_POOL", {.mbuf_count = 4096 * ports.size() + 1024});
     const auto bring_up = [](const mpnet::port& p) {
       p.bring_up({.pool = "MBUF_POOL"});
+      p.set_promiscuous(false);  // after a death: once more, which a device that is gone refuses
       p.set_promiscuous(true);
     };
     for (const mpnet::port& p : ports) bring_up(p);
@@ -123,10 +124,9 @@ int main(int argc, char** argv) {
                                      .id = o.floating ? mpnet::no_lcore : places[w].id,
                                      .processors = o.floating ? std::vector<unsigned>{} : places[w].processors,
                                      .run = [&, id, mine](mpnet::worker_context& me) {
-                                       if (o.floating) {
-                                         std::printf("Org lcore_id = %u, cur lcore_id = %u\n", id,
-                                                     static_cast<unsigned>(mpnet::lcore_id()));
-                                       }
+                                       const auto now = static_cast<unsigned>(mpnet::lcore_id());
+                                       if (o.floating) std::printf("Org lcore_id = %u, cur lcore_id = %u\n", id, now);
+                                       std::fflush(stdout);
                                        return forward(eal, me, o.port_mask, mine, counts);
                                      }});
       for (const std::size_t i : mine) {

@@ -18,8 +18,7 @@ using channel = mpnet::ring<message*>;
 void receive(channel in, messages pool) {
   const auto self = static_cast<unsigned>(mpnet::lcore_id());
   std::printf("Starting core %u\n", self);
-  while (!mpnet::stop_requested()) {
-    message* m = nullptr;
+  for (message* m = nullptr; !mpnet::stop_requested();) {
     if (!in.wait(std::chrono::milliseconds{100}) || !in.dequeue(m)) continue;
     std::printf("core %u: Received '%s'\n", self, m->text);
     pool.put(m);

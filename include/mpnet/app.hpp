@@ -22,7 +22,7 @@ namespace mpnet {
 [[nodiscard]] std::vector<port> ports_of_mask(group& g, std::uint64_t mask);
 
 /// The same where ports are to be paired, the first with the second, the third with the fourth: also throws for an odd
-/// number.
+/// number, naming the port without a partner.
 [[nodiscard]] std::vector<port> paired_ports_of_mask(group& g, std::uint64_t mask);
 
 /// The index of a paired port's partner: 0↔1, 2↔3.  Hot.

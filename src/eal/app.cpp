@@ -45,9 +45,9 @@ std::vector<port> ports_of_mask(group& g, std::uint64_t mask) {
 std::vector<port> paired_ports_of_mask(group& g, std::uint64_t mask) {
   auto ports = ports_of_mask(g, mask);
   if (ports.size() % 2 != 0) {
-    throw error{
-        errc::invalid_argument,
-        fmt::format("port mask {:#x}: {} ports cannot be paired; name an even number of ports", mask, ports.size())};
+    throw error{errc::invalid_argument,
+                fmt::format("port mask {:#x}: {} ports cannot be paired: port {} has no partner; name an even number",
+                            mask, ports.size(), static_cast<unsigned>(ports.back().id()))};
   }
   return ports;
 }

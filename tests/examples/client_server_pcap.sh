@@ -22,7 +22,7 @@ for port in 0 1; do
     wait_for_line "$work/server.log" "^port $port: received 200, sent 200, dropped 0" $patience "$server"
 done
 for id in 0 1; do
-  expect "client $id had its half" has "$work/server.log" "^client $id: received 200, refused 0"
+  expect "client $id had its half" has "$work/server.log" "^client $id: received 200, sent 200, dropped 0, refused 0"
   expect "client $id leaves with 0 on SIGINT" stop_app "${clients[id]}"
 done
 kill -TERM "$server"

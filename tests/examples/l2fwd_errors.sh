@@ -11,7 +11,7 @@ no() { # TEXT CODE PATTERN LCORES ARGUMENTS…
 }
 no "two lcores" 1 '2 lcores are too few' 2@0,3@1 -- -p 3
 no "four ports, two workers" 1 'too few.*4 workers' 2@0,3@1,4@0 --vdev net_null2 --vdev net_null3 -- -p f
-no "a port without a partner" 1 'port 2.*|.*cannot be paired' 2@0,3@1,4@0,5@1 --vdev net_null2 -- -p 7
+no "a port without a partner" 1 '3 ports cannot be paired: port 2 has no partner' 2@0,3@1,4@0,5@1 --vdev net_null2 -- -p 7
 no "a port that does not exist" 1 'port 2 does not exist' 2@0,3@1,4@0 -- -p c
 no "no port mask" 2 '-p' 2@0,3@1,4@0 --
 no "a worker without ports" 2 '-q' 2@0,3@1,4@0 -- -p 3 -q 0

@@ -18,6 +18,13 @@ no "a proc-id out of range" 2 'proc-id 2.*the last one is 1' -- -p 3 --num-procs
 no "an odd number of ports" 1 'cannot be paired' --vdev net_null2 -- -p 7 --num-procs 2 --proc-id 0
 no "a port that does not exist" 1 'port 2 does not exist' -- -p f --num-procs 2 --proc-id 0
 no "more processes than an af_packet or null port has queues" '[12]' 'queues|num-procs' -- -p 3 --num-procs 99 --proc-id 0
+no "an interface that does not exist" 1 'mpnet-none' --vdev net_af_packet2,iface=mpnet-none -- -p 3 --num-procs 2 --proc-id 0
+no "a capture that does not exist" 1 "$work/none.pcap" --vdev "net_pcap2,rx_pcap=$work/none.pcap" -- -p 3 --num-procs 2 --proc-id 0
+printf '\324\303\262\241\002' >"$work/short.pcap"
+no "a capture that ends in its header" 1 "$work/short.pcap" --vdev "net_pcap2,rx_pcap=$work/short.pcap" -- \
+  -p 3 --num-procs 2 --proc-id 0
+no "a device of a kind that there is not" 1 'net_magic' --vdev net_magic0 -- -p 3 --num-procs 2 --proc-id 0
+no "an EAL option that is unknown" 2 'wrong-option' --wrong-option -- -p 3 --num-procs 2 --proc-id 0
 expect "nothing is left behind" nothing_left
 
 run_app symmetric_mp "$work/first.log" --lcores 0@0 "${eal[@]}" -- -p 3 --num-procs 2 --proc-id 1
