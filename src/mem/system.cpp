@@ -57,9 +57,11 @@ std::string start_time_text(std::uint64_t start_ticks) {
   const auto hz = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
   const std::time_t when = now.tv_sec - since_boot.tv_sec + static_cast<std::time_t>(start_ticks / hz);
   std::tm parts{};
-  localtime_r(&when, &parts);
   char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
+  // Ticks that somebody scribbled on may be in no year that there is.
+  if (localtime_r(&when, &parts) == nullptr || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) == 0) {
+    return "?";
+  }
   return text;
 }
 
