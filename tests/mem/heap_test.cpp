@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The shared heap: placement, merging, bad frees, containers.
+#include <signal.h>
 #include <mpnet/error.hpp>
 #include <mpnet/heap.hpp>
+#include <mpnet/memzone.hpp>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <random>
@@ -58,6 +61,71 @@ TEST_CASE("heap: blocks have the alignment and the size that were asked for", "[
   for (void* p : blocks) deallocate(g, p);
   check_blocks(g);
   CHECK(g.memory().block_count == 0);
+}
+
+TEST_CASE("heap: zeroed blocks are zero wherever they lie, others cost no clearing", "[mem]") {
+  group g{small("zero")};
+  for (const std::size_t size : {std::size_t{100}, std::size_t{5000}, std::size_t{3} << 20}) {
+    void* used = allocate(g, size);
+    std::memset(used, 0xee, size);
+    deallocate(g, used);
+    auto* p = static_cast<unsigned char*>(allocate(g, size, {.zeroed = true}));
+    CHECK(std::all_of(p, p + size, [](unsigned char byte) { return byte == 0; }));
+    deallocate(g, p);
+  }
+}
+
+TEST_CASE("heap: blocks lie on the node that was asked for, and are counted there", "[mem]") {
+  group g{small("node")};
+  const auto node = static_cast<socket_id>(g.control().segments[0].socket);
+  void* p = allocate(g, 1000, {.socket = node});
+  const memory_stats all = g.memory();
+  const memory_stats there = g.memory(node);
+  CHECK(all.used_bytes == 1000);
+  CHECK(there.used_bytes == 1000);
+  CHECK(there.block_count == 1);
+  CHECK(there.committed_bytes >= 1000);
+  constexpr socket_id nowhere{7};
+  CHECK(g.memory(nowhere).committed_bytes == 0);
+  std::string text;
+  try {
+    static_cast<void>(allocate(g, 1000, {.socket = nowhere}));
+  } catch (const error& e) {
+    CHECK(e.kind() == errc::no_memory);
+    text = e.what();
+  }
+  CHECK(text.find("choose another socket") != std::string::npos);
+  deallocate(g, p);
+  CHECK(g.memory().used_bytes == 0);
+}
+
+TEST_CASE("heap: memory that one process gives back is closed in the others at their next look", "[mem][process]") {
+  const std::string prefix = test::unique_prefix("shrink");
+  const test::signal_pipe ready, seen, freed;
+  test::child other{[&] {
+    ::signal(SIGSEGV, SIG_DFL);  // the test framework's handler would be chained
+    if (ready.wait() == 0) return 1;
+    group g{{.file_prefix = prefix, .type = process_type::secondary}};
+    const auto box = find_zone(g, zone_kind::raw, "box");
+    auto* const block = *static_cast<volatile char**>(box->address);
+    if (block[20 << 20] != 42) return 2;
+    seen.notify();
+    if (freed.wait() == 0) return 3;
+    static_cast<void>(find_zone(g, zone_kind::raw, "box"));
+    return int{block[20 << 20]};  // a hole: reading it would take a page, so it must not be readable
+  }};
+  group g{{.file_prefix = prefix, .type = process_type::primary, .no_huge = true, .memory_mib = 64}};
+  zone_builder box = reserve_zone(g, {.name = "box", .size_bytes = 64});
+  auto* block = static_cast<char*>(allocate(g, 40 << 20));
+  block[20 << 20] = 42;
+  *static_cast<char**>(box.address()) = block;
+  box.publish();
+  ready.notify();
+  REQUIRE(seen.wait() != 0);
+  deallocate(g, block);
+  CHECK(g.memory().committed_bytes <= 8U << 20);
+  freed.notify();
+  CHECK(other.wait() == 1000 + SIGSEGV);
 }
 
 TEST_CASE("heap: random work leaves every byte in exactly one block", "[mem]") {
