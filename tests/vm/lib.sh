@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by scenarios, in the guest.  Ports 0 and 1 are user space's, 2 and 3 the kernel's, in namespaces left and right.
 set -u
+[ ! -e "$MPNET_OUT/environment" ] || . "$MPNET_OUT/environment" # the MPNET_VM_… of whoever started the machine
 PATH=$(find "$MPNET_BUILD/examples" "$MPNET_BUILD/tools" "$MPNET_BUILD/bench" -maxdepth 1 -type d -printf "%p:" 2>/dev/null)$PATH
 
 fail() { echo "failed: $*"; exit 1; }
@@ -55,6 +56,16 @@ monitor() {
   printf '\r%s\r' "$*" >/dev/ttyS1
 }
 
+# What crosses a port's wire, as QEMU sees it: both directions, in $MPNET_OUT/wireN.pcap until release_wire.
+tap_wire() { # PORT...
+  local p
+  for p in "$@"; do
+    monitor "object_add filter-dump,id=wire$p,netdev=h$p,file=$MPNET_VM_HOST_OUT/wire$p.pcap"
+    wait_for 5 test -s "$MPNET_OUT/wire$p.pcap" || fail "QEMU does not capture port $p"
+  done
+}
+release_wire() { local p; for p in "$@"; do monitor "object_del wire$p"; done; }
+
 net_of() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null | head -n 1; }
 
 # Kernel peers in namespaces of their own, user space's ports on vfio-pci.
@@ -100,3 +111,19 @@ start_symmetrics() { # COUNT
   wait_for 15 forwarding || { for ((i = 0; i < $1; ++i)); do show "sym_$i"; done; fail "no ping goes through"; }
 }
 not_forwarding() { ! forwarding; }
+
+# dpdk-testpmd on the same two ports; commands to it go to descriptor 9, and it ends when that does.
+start_testpmd() { # [TESTPMD'S ARGUMENTS]
+  rm -f /tmp/stdin
+  mkfifo /tmp/stdin && exec 9<>/tmp/stdin
+  start testpmd sh -c "exec taskset 3 stdbuf -oL dpdk-testpmd -l 0,1 -m 128 ${use_both_ports[*]} -- --forward-mode=io --no-mlockall \
+    --total-num-mbufs=4096 $* -i </tmp/stdin"
+  wait_for 60 said testpmd 'testpmd>' || { show testpmd; fail "testpmd did not start"; }
+}
+stop_testpmd() {
+  kill "$pid_testpmd"
+  wait "$pid_testpmd" 2>/dev/null
+  exec 9>&-
+  rm -f /tmp/stdin
+}
+unbound() { [ "$(driver_of "$1")" = "" ]; }

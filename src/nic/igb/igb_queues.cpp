@@ -44,6 +44,9 @@ void start(const hw& h, unsigned index, rx_context& c, std::uint64_t ring_iova) 
   q.next.store(0, std::memory_order_relaxed);
   q.posted.store(0, std::memory_order_relaxed);
   q.skipping = 0;
+  // 31 descriptors always stay without a buffer.  Two batches a doorbell where the ring has plenty: each doorbell is a
+  // write across the bus.
+  c.refill_room = c.mask + 1 >= 8 * refill_batch ? 3 * refill_batch - 1 : 2 * refill_batch - 1;
   set_state(q.state, queue_state::running);  // before the device is, so that a death in between stops it
   start_rx_queue(h, index,
                  {.ring_iova = ring_iova, .descriptor_count = q.descriptor_count, .buffer_bytes = c.buffer_bytes});

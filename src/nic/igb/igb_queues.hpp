@@ -68,7 +68,8 @@ struct alignas(cache_line) rx_context {
   std::uint32_t mask = 0;
   std::uint16_t buffer_bytes = 0;  // of one buffer, as the device was told
   std::uint16_t port = 0;
-  std::uint64_t rss_flag = 0;  // mbuf_flag::rx_rss_hash where the field holds a hash
+  std::uint64_t rss_flag = 0;     // mbuf_flag::rx_rss_hash where the field holds a hash
+  std::uint32_t refill_room = 0;  // start(): so many descriptors without a buffer make a burst post new ones
 };
 
 struct alignas(cache_line) tx_context_local {

@@ -170,7 +170,7 @@ std::size_t rx_burst(void* context, mbuf** packets, std::size_t count_wanted) no
   // Release: as in refill().
   q.next.store(static_cast<std::uint16_t>(next), std::memory_order_release);
   count(x, n, bytes);
-  if (x.mask - left >= 2 * refill_batch - 1U) refill(x);
+  if (x.mask - left >= x.refill_room) refill(x);
   return n;
 }
 
@@ -222,7 +222,7 @@ std::size_t rx_burst_scattered(void* context, mbuf** packets, std::size_t count_
   // Release: as in refill().
   q.next.store(static_cast<std::uint16_t>(next), std::memory_order_release);
   count(x, n, bytes);
-  if (x.mask - ((posted - next) & x.mask) >= 2 * refill_batch - 1U) refill(x);
+  if (x.mask - ((posted - next) & x.mask) >= x.refill_room) refill(x);
   return n;
 }
 

@@ -3,16 +3,11 @@
 # seconds: 60
 command -v dpdk-testpmd >/dev/null || skip "dpdk-testpmd is not installed"
 set_up_ports
-mkfifo /tmp/stdin && exec 9<>/tmp/stdin # testpmd ends when its input does
-start testpmd sh -c "exec dpdk-testpmd -l 0,1 -m 128 -a ${pci[0]} -a ${pci[1]} -- --forward-mode=io --auto-start \
-  --no-mlockall --total-num-mbufs=4096 -i </tmp/stdin"
-wait_for 25 said testpmd 'testpmd>' || { show testpmd; fail "testpmd did not start"; }
+start_testpmd --auto-start
 wait_for 15 in_left ping -c 1 -W 1 10.9.0.2 || { show testpmd; fail "no ping through testpmd"; }
 in_left ping -c 20 -i 0.05 10.9.0.2 | tee /tmp/ping | tail -n 3
 grep -q ' 0% packet loss' /tmp/ping || fail "pings were lost"
 in_right iperf3 -s -1 -D
 in_left iperf3 -c 10.9.0.2 -t 3 >/tmp/iperf || fail "iperf3 failed"
 say "testpmd: $(grep receiver /tmp/iperf | awk '{print $7, $8}')"
-kill "$pid_testpmd"
-wait "$pid_testpmd" 2>/dev/null
-rm -f /tmp/stdin
+stop_testpmd
