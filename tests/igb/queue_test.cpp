@@ -240,6 +240,25 @@ TEST_CASE("An empty pool is counted, and reception goes on once there are buffer
   CHECK(later == 100);
 }
 
+TEST_CASE("A large receive ring takes one doorbell for two batches of buffers and a small one takes one for each",
+          "[nic][igb]") {
+  const std::uint32_t descriptors = GENERATE(128U, 256U);
+  workbench w{2048, mbuf_default_data_room, 1, descriptors};
+  w.bring_up();
+  unsigned doorbells = 0;
+  std::uint32_t tail = w.device->at(igb::RDT[0].offset);
+  for (unsigned round = 0; round < 20; ++round) {
+    for (unsigned i = 0; i < 32; ++i) REQUIRE(w.device->deliver(make_frame({})));
+    const auto got = w.receive(0, false, 32);
+    REQUIRE(got.size() == 32);
+    for (mbuf* m : got) free_mbuf(m);
+    const std::uint32_t now = w.device->at(igb::RDT[0].offset);
+    doorbells += now != tail ? 1U : 0U;
+    tail = now;
+  }
+  CHECK(doorbells == (descriptors == 256 ? 10U : 20U));
+}
+
 TEST_CASE("What is sent reaches the wire byte for byte, chains too", "[nic][igb]") {
   workbench w;
   w.bring_up();

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "igb_device.hpp"
+#include "igb_rss.hpp"
 
 namespace mpnet::nic::igb {
 namespace {
@@ -138,22 +139,6 @@ void igb_device::set_allmulticast(bool on) {
   set_all_multicast(hw_, on);
 }
 
-namespace {
-struct rss_pair {
-  std::uint64_t type;
-  std::uint32_t field;
-};
-constexpr rss_pair rss_pairs[] = {{rss_type::ipv4, mrqc::ipv4},
-                                  {rss_type::ipv4_tcp, mrqc::tcp_ipv4},
-                                  {rss_type::ipv4_udp, mrqc::udp_ipv4},
-                                  {rss_type::ipv6, mrqc::ipv6},
-                                  {rss_type::ipv6_tcp, mrqc::tcp_ipv6},
-                                  {rss_type::ipv6_udp, mrqc::udp_ipv6},
-                                  {rss_type::ipv6_ex, mrqc::ipv6_ex},
-                                  {rss_type::ipv6_tcp_ex, mrqc::tcp_ipv6_ex},
-                                  {rss_type::ipv6_udp_ex, mrqc::udp_ipv6_ex}};
-}  // namespace
-
 void igb_device::set_rss(const rss_config& config) {
   port_area& a = area();
   for (const std::uint16_t q : config.redirection) {
@@ -171,8 +156,7 @@ void igb_device::set_rss(const rss_config& config) {
     throw error{errc::invalid_argument, fmt::format("set RSS of {}: a redirection table has {} entries, not {}",
                                                     shared_.name, reta_entries, config.redirection.size())};
   }
-  a.hash_fields = 0;
-  for (const rss_pair& p : rss_pairs) a.hash_fields |= (config.hash_types & p.type) != 0 ? p.field : 0;
+  a.hash_fields = fields_of(config.hash_types);
   if (!config.key.empty()) std::copy(config.key.begin(), config.key.end(), a.rss_key);
   a.custom_reta = config.redirection.empty() ? 0 : 1;
   for (std::size_t i = 0; i < config.redirection.size(); ++i) {
@@ -185,7 +169,7 @@ void igb_device::set_rss(const rss_config& config) {
 rss_config igb_device::rss() {
   const port_area& a = area();
   rss_config c;
-  for (const rss_pair& p : rss_pairs) c.hash_types |= (a.hash_fields & p.field) != 0 ? p.type : 0;
+  c.hash_types = types_of(a.hash_fields);
   c.key.assign(std::begin(a.rss_key), std::end(a.rss_key));
   c.redirection.assign(std::begin(a.reta), std::end(a.reta));
   return c;

@@ -11,6 +11,8 @@
 #include <bit>
 #include <mutex>
 
+#include "igb_rss.hpp"
+
 namespace mpnet::nic::igb {
 namespace {
 
@@ -23,29 +25,6 @@ constexpr std::uint8_t default_key[rss_key_bytes] = {0x6d, 0x5a, 0x56, 0xda, 0x2
                                                      0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
                                                      0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30,
                                                      0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
-
-std::uint32_t fields_of(std::uint64_t types) {
-  struct pair {
-    std::uint64_t type;
-    std::uint32_t field;
-  };
-  static constexpr pair pairs[] = {{rss_type::ipv4, mrqc::ipv4},
-                                   {rss_type::ipv4_tcp, mrqc::tcp_ipv4},
-                                   {rss_type::ipv4_udp, mrqc::udp_ipv4},
-                                   {rss_type::ipv6, mrqc::ipv6},
-                                   {rss_type::ipv6_tcp, mrqc::tcp_ipv6},
-                                   {rss_type::ipv6_udp, mrqc::udp_ipv6},
-                                   {rss_type::ipv6_ex, mrqc::ipv6_ex},
-                                   {rss_type::ipv6_tcp_ex, mrqc::tcp_ipv6_ex},
-                                   {rss_type::ipv6_udp_ex, mrqc::udp_ipv6_ex}};
-  std::uint32_t fields = 0;
-  for (const pair& p : pairs) fields |= (types & p.type) != 0 ? p.field : 0;
-  return fields;
-}
-
-constexpr std::uint64_t all_rss_types = rss_type::ipv4 | rss_type::ipv4_tcp | rss_type::ipv4_udp | rss_type::ipv6 |
-                                        rss_type::ipv6_tcp | rss_type::ipv6_udp | rss_type::ipv6_ex |
-                                        rss_type::ipv6_tcp_ex | rss_type::ipv6_udp_ex;
 
 }  // namespace
 
@@ -232,10 +211,10 @@ void igb_device::spread() {
   if (a.custom_reta == 0) {
     std::array<std::uint8_t, max_queues> running{};
     unsigned n = 0;
-    for (std::uint8_t q = 0; q < shared_.rx_queues; ++q) {
+    for (unsigned q = 0; q < shared_.rx_queues; ++q) {
       // Relaxed: queues start and stop under the control lock.
       if (a.rx[q].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(queue_state::running)) {
-        running[n++] = q;
+        running[n++] = static_cast<std::uint8_t>(q);
       }
     }
     for (unsigned i = 0; i < reta_entries; ++i) a.reta[i] = n == 0 ? 0 : running[i % n];

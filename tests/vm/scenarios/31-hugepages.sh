@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# A start without hugepages says that there are none and how to get some, and the ports forward on small pages all the
+# same; so they do with --no-huge.
+# seconds: 120
+set_up_ports
+echo 0 >/proc/sys/vm/nr_hugepages
+forwards() { # WORDS [EAL ARGUMENTS]: and says these words
+  local words=$1
+  shift
+  start_symmetric 1 0 "${use_both_ports[@]}" "$@"
+  wait_for 20 said sym_0 "orwarding" && wait_for 15 forwarding || { show sym_0; problem="no forwarding: $*"; return 1; }
+  in_left ping -c 20 -i 0.02 10.9.0.2 >/tmp/ping
+  end_all
+  show sym_0 # DEBUG
+  cat /tmp/ping; in_right ethtool -S eth | grep -v ': 0$'; in_left ethtool -S eth | grep -v ': 0$'
+  grep -q ' 0% packet loss' /tmp/ping || { problem="pings were lost: $*"; return 1; }
+  said sym_0 "$words" || { problem="not a word of '$words': $*"; return 1; }
+}
+problem=
+forwards "No free hugepages: running on 4 kB pages; reserve some with: echo" && forwards "orwarding" --no-huge -m 64
+echo 256 >/proc/sys/vm/nr_hugepages # for those who come after
+[ -z "$problem" ] || fail "$problem"
+say "forwarding on small pages, after a word about it"
