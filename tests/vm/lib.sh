@@ -106,9 +106,9 @@ start_symmetrics() { # COUNT
   local i
   for ((i = 0; i < $1; ++i)); do
     if [ $i = 0 ]; then start_symmetric "$1" 0 "${use_both_ports[@]}"; else start_symmetric "$1" $i; fi
-    wait_for 15 said "sym_$i" "orwarding" || { show "sym_$i"; fail "process $i did not start"; }
+    wait_for 40 said "sym_$i" "orwarding" || { show "sym_$i"; fail "process $i did not start"; }
   done
-  wait_for 15 forwarding || { for ((i = 0; i < $1; ++i)); do show "sym_$i"; done; fail "no ping goes through"; }
+  wait_for 40 forwarding || { for ((i = 0; i < $1; ++i)); do show "sym_$i"; done; fail "no ping goes through"; }
 }
 not_forwarding() { ! forwarding; }
 

@@ -4,11 +4,12 @@
 //   vm_memory [EAL options] -- PORT QUEUE PACKETS   sends PACKETS frames of type 88b5 out of the port's tx queue
 #include <mpnet/mpnet.hpp>
 
-#include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -37,6 +38,7 @@ void send_all(const port& p, queue_id queue, const mbuf_pool& pool, std::size_t 
   }
   for (std::size_t sent = 0; sent < count && !stop_requested();) {
     sent += p.tx_burst(queue, {packets.data() + sent, std::min<std::size_t>(count - sent, 32)});
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});  // the emulated peer loses what comes faster
   }
 }
 

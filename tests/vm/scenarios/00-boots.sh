@@ -4,4 +4,4 @@
 ls /sys/class/iommu/ | grep -q . || fail "there is no IOMMU"
 set_up_ports
 [ -c /dev/vfio/vfio ] || fail "there is no /dev/vfio/vfio"
-say "$(uname -r), $(nproc) processors, $(ls /sys/kernel/iommu_groups | wc -l) IOMMU groups"
+say "clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource), $(uname -r), $(nproc) processors, $(ls /sys/kernel/iommu_groups | wc -l) IOMMU groups"

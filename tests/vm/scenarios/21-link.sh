@@ -6,5 +6,5 @@ start_symmetrics 1
 monitor set_link igb0 off
 wait_for 10 not_forwarding || { fail "packets pass a pulled cable"; }
 monitor set_link igb0 on
-wait_for 20 forwarding || { show sym_0; fail "no ping after the cable is back"; }
+wait_for 40 forwarding || { show sym_0; fail "no ping after the cable is back"; }
 say "cable pulled and put back"

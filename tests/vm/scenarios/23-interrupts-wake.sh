@@ -7,7 +7,7 @@ for i in 0 1; do
   arguments=(--lcores "$i@$i" --proc-type=auto --file-prefix sleep)
   [ $i = 0 ] && arguments+=(-a "${pci[0]}")
   start "sleep_$i" "$sleeper" "${arguments[@]}" -- $i 2 5
-  wait_for 20 said "sleep_$i" '^ready' || { show "sleep_$i"; fail "process $i did not start"; }
+  wait_for 40 said "sleep_$i" '^ready' || { show "sleep_$i"; fail "process $i did not start"; }
 done
 wait_for 10 carrier left || fail "the peer has no link"
 mac=52:54:00:00:00:00

@@ -5,7 +5,7 @@
 set_up_ports
 mkfifo /tmp/commands && exec 8<>/tmp/commands
 start filter bash -c "exec '$MPNET_BUILD/tests/vm/vm_filter' --lcores 0@0 --file-prefix filter -a ${pci[0]} </tmp/commands"
-wait_for 20 said filter '^ready up' || { show filter; fail "vm_filter did not start"; }
+wait_for 40 said filter '^ready up' || { show filter; fail "vm_filter did not start"; }
 wait_for 10 carrier left || fail "the peer has no link"
 in_left ethtool -K eth txvlan off >/dev/null 2>&1
 timeout 90 ip netns exec left python3 "$MPNET_SOURCE/tests/vm/filters.py" eth /tmp/commands /tmp/filter.out >/tmp/filters 2>&1

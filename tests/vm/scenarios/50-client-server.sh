@@ -3,11 +3,11 @@
 # seconds: 90
 set_up_ports
 start server mp_server --lcores 0@0,1@0 --file-prefix cs "${use_both_ports[@]}" -- -p 3 -n 2
-wait_for 20 said server "received\|orwarding\|eceiving" || { show server; fail "the server did not start"; }
+wait_for 40 said server "received\|orwarding\|eceiving" || { show server; fail "the server did not start"; }
 for i in 0 1; do
   start "client_$i" mp_client --lcores "$((i + 2))@1" --proc-type=auto --file-prefix cs -- -n $i
 done
-wait_for 20 forwarding || { show server client_0 client_1; fail "no ping goes through"; }
+wait_for 40 forwarding || { show server client_0 client_1; fail "no ping goes through"; }
 in_left ping -c 100 -i 0.02 10.9.0.2 >/tmp/ping
 tail -n 2 /tmp/ping
 grep -q ' 0% packet loss' /tmp/ping || { show server client_0 client_1; fail "pings were lost"; }
