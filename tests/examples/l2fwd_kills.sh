@@ -19,7 +19,8 @@ start_main() {
 start_main
 expect "traffic flows" reaches
 ping_flood
-mains=0
+mains=0 all_lost=0 longest=0
+more_answers() { [ "$(wc -l <"$work/flood")" -ge $((answers + 3)) ]; }
 for ((i = 1; i <= count; ++i)); do
   if ((RANDOM % 10 == 0)); then
     mapfile -t workers < <(pgrep -P "${member_pid[main]}")
@@ -27,15 +28,22 @@ for ((i = 1; i <= count; ++i)); do
     for pid in "${workers[@]}"; do until_true all_gone "$pid" || fail "worker $pid outlives its main process"; done
     nothing_left || fail "a killed main process leaves something behind"
     start_main
-    mains=$((mains + 1))
+    mains=$((mains + 1)) from=0
   else
+    from=$(date +%s.%N)
     kill -KILL "$(pgrep -P "${member_pid[main]}" -x "l2fwd-$((3 + RANDOM % 2))")"
     wanted=$((wanted + 2))
     until_true started_workers $wanted || fail "no restart after kill $i"
   fi
   reaches || fail "no traffic after kill $i"
+  answers=$(wc -l <"$work/flood")
+  until_true more_answers || fail "the flood's pings find no way after kill $i"
+  [ "$from" != 0 ] || continue
+  read -r lost gap < <(ping_window "$work/flood" "$from" "$(date +%s.%N)")
+  all_lost=$((all_lost + lost)) longest=$((gap > longest ? gap : longest))
 done
-flood_figures "$count kills, $mains of them of the main process"
+echo "$((count - mains)) kills of workers: $all_lost pings lost, the longest silence was $longest ms"
+flood_figures "with $mains kills of the main process"
 expect "traffic flows after the last kill" reaches
 expect "no packet buffer is lost or in two places" audited "$members_pool"
 mapfile -t workers < <(pgrep -P "${member_pid[main]}")
