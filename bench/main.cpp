@@ -17,6 +17,7 @@ int dispatch(const bench::options& o) {
   if (o.command == "kill") return bench::run_kill(o);
   if (o.command == "attach") return bench::run_attach(o);
   if (o.command == "ipc") return bench::run_ipc(o);
+  if (o.command == "report") return bench::run_report(o);
   bench::print_help();
   return 0;
 }

@@ -29,5 +29,6 @@ int run_nic(const options& o);
 int run_kill(const options& o);
 int run_attach(const options& o);
 int run_ipc(const options& o);
+int run_report(const options& o);
 
 }  // namespace bench

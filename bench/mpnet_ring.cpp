@@ -5,7 +5,7 @@
 
 #include <sys/mman.h>
 #include <mpnet/detail/lease.hpp>
-#include <mpnet/ring.hpp>
+#include <mpnet/fixed_ring.hpp>
 
 #include "queue_kernels.hpp"
 
@@ -14,20 +14,22 @@
 namespace bench {
 namespace {
 
-template <mpnet::ring_sync Sync>
+using value = std::uint64_t;
+
+/// The peers' modes are fixed when they are compiled, so ours are too, where there is such a handle.
+template <class Handle, mpnet::ring_sync Sync, bool Apart = false>
 struct mpnet_queue {
   using item = void*;
-  using value = std::uint64_t;
   static constexpr bool is_handle = true;
-  mpnet::ring<value> ring;
+  Handle ring;
 
   static void prepare() { share_leases(); }
   static void enter(unsigned worker) { take_lease(worker); }
   static void format(void* memory) {
-    static_cast<void>(mpnet::ring<value>::format(memory, slot_bytes,
-                                                 {.capacity = queue_capacity, .producers = Sync, .consumers = Sync}));
+    static_cast<void>(mpnet::ring<value>::format(
+        memory, slot_bytes, {.capacity = queue_capacity, .producers = Sync, .consumers = Sync, .apart = Apart}));
   }
-  static mpnet_queue attach(void* memory) { return {mpnet::ring<value>::attach(memory, slot_bytes)}; }
+  static mpnet_queue attach(void* memory) { return {Handle{mpnet::ring<value>::attach(memory, slot_bytes)}}; }
 
   unsigned enqueue(void* const* items, unsigned n) const noexcept {
     return ring.enqueue_bulk({reinterpret_cast<const value*>(items), n}) ? n : 0;
@@ -37,16 +39,8 @@ struct mpnet_queue {
   }
 };
 
-bool knows(mpnet::ring_sync sync) {
-  alignas(128) static std::byte memory[4096];
-  try {
-    static_cast<void>(mpnet::ring<std::uint64_t>::format(memory, sizeof memory,
-                                                         {.capacity = 7, .producers = sync, .consumers = sync}));
-    return true;
-  } catch (const mpnet::error&) {
-    return false;
-  }
-}
+template <mpnet::ring_sync Sync, bool Apart>
+using fixed_queue = mpnet_queue<mpnet::fixed_ring<value, Sync, Sync, Apart>, Sync, Apart>;
 
 }  // namespace
 
@@ -66,13 +60,13 @@ void take_lease(unsigned worker) {
 }
 
 contestants mpnet_rings() {
+  using enum mpnet::ring_sync;
   contestants all;
-
-  all.push_back(make_queue<mpnet_queue<mpnet::ring_sync::single>>("mpnet", "single"));
-  all.push_back(make_queue<mpnet_queue<mpnet::ring_sync::many>>("mpnet", "many"));
-  if (knows(mpnet::ring_sync::many_concurrent)) {
-    all.push_back(make_queue<mpnet_queue<mpnet::ring_sync::many_concurrent>>("mpnet", "many concurrent"));
-  }
+  all.push_back(make_queue<fixed_queue<single, false>>("mpnet", "single"));
+  all.push_back(make_queue<fixed_queue<single, true>>("mpnet", "single apart"));
+  all.push_back(make_queue<fixed_queue<many, false>>("mpnet", "many"));
+  all.push_back(make_queue<fixed_queue<many, true>>("mpnet", "many apart"));
+  all.push_back(make_queue<mpnet_queue<mpnet::ring<value>, many_concurrent>>("mpnet", "many concurrent"));
   return all;
 }
 

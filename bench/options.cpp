@@ -34,7 +34,7 @@ std::vector<unsigned> numbers(std::string_view option, std::string_view text) {
   return values;
 }
 
-constexpr std::string_view commands[] = {"ring", "pool", "forward", "nic", "kill", "attach", "ipc"};
+constexpr std::string_view commands[] = {"ring", "pool", "forward", "nic", "kill", "attach", "ipc", "report"};
 constexpr std::string_view placements[] = {"one-core", "two-cores-split", "two-cores-both", "oversubscribed"};
 
 void check_placements(const options& o) {
@@ -98,7 +98,9 @@ options parse_options(int argc, char** argv) {
       o.command = "--help";
       return o;
     }
-    if (argument == "--smoke") {
+    if (o.command == "report" && !argument.starts_with("--")) {
+      o.files.emplace_back(argument);
+    } else if (argument == "--smoke") {
       o.smoke = true;
     } else if (argument == "--targets") {
       o.targets = true;
@@ -127,6 +129,7 @@ void print_help() {
   kill      kills a busy process again and again: wedges, objects lost, repairs by kind, time until survivors proceed
   attach    how long a process takes to join a group, beside a DPDK secondary
   ipc       round trip of a request between two processes, beside rte_mp
+  report    FILES: tables, charts and verdicts of runs that --save wrote; of a cell's rows the one of most rounds
 
   --format json|table    one JSON object a row, or tables for people (the default)
   --save FILE            also write the JSON rows to FILE

@@ -29,6 +29,7 @@ struct options {
   std::vector<std::string> modes;       // empty: all
   std::vector<unsigned> processors;     // empty: the first two that this process may use
   bool targets = false;                 // ring, pool: say of each target cell whether it was reached
+  std::vector<std::string> files;       // report: what --save wrote
   std::string save;                     // also write the rows as JSON to this file
 };
 

@@ -10,8 +10,9 @@
 namespace bench {
 namespace {
 
-/// A bound on the ratio mpnet / peer.  `best_of_peers`: the peer is whichever of the prefix was fastest in that cell.
-/// `best_of_modes`: it is enough that one of mpnet's modes of the prefix reaches it.
+/// A bound on the ratio mpnet / peer.  A ring made `apart` is the same mode: the better of the two counts, cell by
+/// cell. `best_of_peers`: the peer is whichever of the prefix was fastest in that cell. `best_of_modes`: it is enough
+/// that one of mpnet's modes of the prefix reaches it.
 struct target {
   const char* structure;
   const char* mode;
@@ -61,7 +62,8 @@ bool applies(const target& t, const row& r) {
   if (t.placement[0] != 0 && r.placement != t.placement) return false;
   if (t.burst != 0 && r.burst != t.burst) return false;
   // A mode with a further word in its name ("many concurrent") counts only where any mode may.
-  const bool exact = r.mode == t.mode || (std::string_view{t.structure} == "pool" && r.mode.starts_with(t.mode));
+  const bool exact = r.mode == t.mode || r.mode == std::string{t.mode} + " apart" ||
+                     (std::string_view{t.structure} == "pool" && r.mode.starts_with(t.mode));
   if (!exact && !(t.best_of_modes && r.mode.starts_with(t.mode))) return false;
   return std::string_view{r.peer}.starts_with(t.peer) != t.others;
 }
@@ -71,19 +73,33 @@ struct verdict {
   double ratio = 0;
 };
 
-/// Of the rows that a target is about, the one that decides: per cell the best mode or the fastest peer where asked,
-/// and then the worst cell.
+/// Of the rows that a target is about, the one that decides: per cell the fastest peer where asked, then the best of
+/// mpnet's modes, and then the worst cell.
 verdict judge(const target& t, const std::vector<const row*>& rows) {
-  verdict v;
-  std::vector<const row*> deciding;
+  const auto same_cell = [&](const row* a, const row* b) {
+    return a->burst == b->burst && a->placement == b->placement && (t.best_of_peers || a->peer == b->peer);
+  };
+  std::vector<const row*> of_modes;
   for (const auto* r : rows) {
-    const auto rival = std::ranges::find_if(deciding, [&](const row* d) { return d->burst == r->burst; });
-    if ((!t.best_of_peers && !t.best_of_modes) || rival == deciding.end()) {
-      deciding.push_back(r);
-    } else if (t.best_of_peers ? r->peer_cycles < (*rival)->peer_cycles : r->ratio < (*rival)->ratio) {
+    const auto rival =
+        std::ranges::find_if(of_modes, [&](const row* d) { return d->mode == r->mode && same_cell(d, r); });
+    if (rival == of_modes.end())
+      of_modes.push_back(r);
+    else if (r->peer_cycles < (*rival)->peer_cycles)
       *rival = r;
-    }
   }
+  std::vector<const row*> deciding;
+  for (const auto* r : of_modes) {
+    // The modes of pools are sizes of caches, not choices.
+    const bool choice = std::string_view{t.structure} != "pool";
+    const auto rival =
+        std::ranges::find_if(deciding, [&](const row* d) { return same_cell(d, r) && (choice || d->mode == r->mode); });
+    if (rival == deciding.end())
+      deciding.push_back(r);
+    else if (r->ratio < (*rival)->ratio)
+      *rival = r;
+  }
+  verdict v;
   for (const auto* r : deciding) {
     if (v.worst == nullptr || r->ratio > v.ratio) v = {r, r->ratio};
   }

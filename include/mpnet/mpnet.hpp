@@ -8,6 +8,7 @@
 #include <mpnet/eal.hpp>
 #include <mpnet/error.hpp>
 #include <mpnet/event.hpp>
+#include <mpnet/fixed_ring.hpp>
 #include <mpnet/fork.hpp>
 #include <mpnet/group.hpp>
 #include <mpnet/heap.hpp>

@@ -8,11 +8,12 @@
 //
 // Choose for each side (ring_options):
 //   single           one thread uses that side: the fastest, always
-//   many             the default; threads take turns.  Right for most uses: a turn costs what one atomic instruction
-//   does,
-//                    nothing waits for a stopped thread longer than a bounded time, and zero-copy calls work
+//   many             the default; threads take turns.  Right for most uses: a turn costs one atomic instruction, a
+//                    stopped thread holds others up for a bounded time only, and zero-copy calls work
 //   many_concurrent  threads work side by side in lanes; no order between different producers.  For more than one
 //                    processor on a side all the time
+// and for the ring `apart`, where producers and consumers run on different processors.  fixed_ring.hpp has a handle for
+// modes known when the program is compiled.
 #pragma once
 
 #include <mpnet/detail/ring_copy.hpp>
@@ -42,6 +43,7 @@ struct ring_info {
   ring_sync consumers{};
   bool shared_between_processes = false;
   bool pool_objects = false;
+  bool apart = false;
 };
 
 /// All rings of the group, by name.  Control, any thread.  Follows rte_ring_list_dump.
@@ -57,6 +59,8 @@ void ring_destroy(group& g, ring_header* h);
 [[nodiscard]] std::string ring_name(group& g, const ring_header* h);
 [[nodiscard]] std::uint64_t ring_type_id(const char* type_name, std::size_t size) noexcept;
 void throw_no_ring(std::string_view name);
+/// Throws incompatible unless the ring has these modes, and no doorbell.
+void ring_require(const ring_header& h, ring_sync producers, ring_sync consumers, bool apart);
 }  // namespace detail
 
 /// Up to two runs of slots (two where the ring wraps), oldest first.
@@ -212,6 +216,18 @@ class ring {
 
   std::size_t put(const T* objects, std::size_t count, amount how) const noexcept;
   std::size_t take(T* objects, std::size_t count, amount how) const noexcept;
+  std::size_t put_general(const T* objects, std::size_t count, amount how) const noexcept;
+  std::size_t take_general(T* objects, std::size_t count, amount how) const noexcept;
+  template <bool Apart>
+  static std::size_t put_single(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
+  template <bool Apart>
+  static std::size_t take_single(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
+  template <bool Apart>
+  static std::size_t put_many(detail::ring_header& h, const T* objects, std::size_t count, amount how,
+                              std::size_t when_busy) noexcept;
+  template <bool Apart>
+  static std::size_t take_many(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
+  static void move_out(detail::ring_header& h, T* objects, std::uint64_t position, std::size_t count) noexcept;
   static std::size_t put_in(detail::ring_header& h, const T* objects, std::size_t count, amount how,
                             std::size_t when_busy) noexcept;
   static std::size_t take_from(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
@@ -221,6 +237,9 @@ class ring {
   ring_runs<T> claim_runs(std::size_t count) const noexcept;
   template <detail::ring_side Side>
   void commit_runs(std::size_t count) const noexcept;
+
+  template <class, ring_sync, ring_sync, bool>
+  friend class fixed_ring;
 
   detail::ring_header* header_ = nullptr;
 };

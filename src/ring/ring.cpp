@@ -16,7 +16,7 @@ bool is_laned(const ring_options& options) {
 }
 }  // namespace
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(MPNET_PLAIN_COPY)
 const bool has_wide_copy = __builtin_cpu_supports("avx2") != 0;
 #endif
 
@@ -38,6 +38,13 @@ std::size_t ring_footprint(const ring_options& options, std::size_t element_size
 
 namespace {
 
+ring_path path_of(const ring_own& own, const ring_header& h) {
+  const ring_sync sync = own.sync;
+  const bool rings = &own == &h.producer && (h.flags & ring_doorbell) != 0;
+  if (rings || (h.flags & ring_apart) != 0 || sync == ring_sync::many_concurrent) return ring_path::general;
+  return sync == ring_sync::single ? ring_path::single : ring_path::many;
+}
+
 void format_side(ring_own& own, ring_published& published, const ring_header& h, ring_sync sync) {
   // relaxed: nobody else sees the ring before its magic is there.
   own.word.store(0, std::memory_order_relaxed);
@@ -47,6 +54,7 @@ void format_side(ring_own& own, ring_published& published, const ring_header& h,
   own.mask = h.slot_count - 1;
   own.flags = h.flags;
   own.sync = sync;
+  own.path = path_of(own, h);
   published.tail.store(0, std::memory_order_relaxed);
 }
 
@@ -80,6 +88,7 @@ ring_header* format_one(void* memory, const ring_options& options, const ring_ty
 std::uint32_t flags_of(const ring_options& options, const ring_type& type) {
   std::uint32_t flags = 0;
   if (options.doorbell) flags |= ring_doorbell;
+  if (options.apart) flags |= ring_apart;
   if (type.pool_objects) flags |= ring_pool_objects;
   if (type.pool_objects && options.shared_between_processes) flags |= ring_tags;
   if (!options.shared_between_processes) flags |= ring_private;
@@ -96,6 +105,7 @@ bool header_is_sound(const ring_header& h, std::size_t size_bytes) {
     const ring_sync asked = own == &h.producer ? h.producers : h.consumers;
     if (own->mask != h.slot_count - 1 || own->capacity != h.capacity || own->flags != h.flags) return false;
     if (own->sync != (is_laned(options) ? ring_sync::many_concurrent : asked)) return false;
+    if (own->path != path_of(*own, h)) return false;
   }
   return true;
 }
@@ -156,6 +166,15 @@ ring_header* ring_attach(void* memory, std::size_t size_bytes, const ring_type& 
     attach_failed(name, errc::busy,
                   fmt::format("it was made for process {} alone (shared_between_processes = false)", h->owner_slot));
   return h;
+}
+
+void ring_require(const ring_header& h, ring_sync producers, ring_sync consumers, bool apart) {
+  const bool has_bell = (h.flags & ring_doorbell) != 0;
+  if (h.producers == producers && h.consumers == consumers && ((h.flags & ring_apart) != 0) == apart && !has_bell)
+    return;
+  throw error{errc::incompatible,
+              "fixed_ring: the ring was made with other modes, another `apart`, or a doorbell; name what it was made "
+              "with, or use ring<T>"};
 }
 
 std::size_t ring_approx_count(const ring_header& h) noexcept {

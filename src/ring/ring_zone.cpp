@@ -97,7 +97,8 @@ ring_info describe(const std::string& name, const detail::ring_header& h, std::s
           .producers = h.producers,
           .consumers = h.consumers,
           .shared_between_processes = (h.flags & detail::ring_private) == 0,
-          .pool_objects = (h.flags & detail::ring_pool_objects) != 0};
+          .pool_objects = (h.flags & detail::ring_pool_objects) != 0,
+          .apart = (h.flags & detail::ring_apart) != 0};
 }
 
 /// A copy of a header, or null.

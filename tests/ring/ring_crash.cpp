@@ -28,6 +28,7 @@ struct setting {
   bool warm = true;       // A was the last to use its side
   bool one_lane = false;  // A and B have the same lane
   bool shared = true;     // between processes
+  bool apart = false;     // lines are handed over
   [[nodiscard]] bool laned() const {
     return producers == ring_sync::many_concurrent || consumers == ring_sync::many_concurrent;
   }
@@ -136,7 +137,8 @@ class scenario {
                                 .producers = setting_.producers,
                                 .consumers = setting_.consumers,
                                 .shared_between_processes = setting_.shared,
-                                .doorbell = setting_.doorbell});
+                                .doorbell = setting_.doorbell,
+                                .apart = setting_.apart});
     T value{};
     for (std::uint32_t i = 0; i < shift; ++i)
       require(handle().enqueue(element<T>::make(1)) && handle().dequeue(value), "the preparation");
@@ -303,11 +305,11 @@ class scenario {
   }
 
   [[nodiscard]] std::string title(const operation& op) const {
-    return fmt::format("{} bytes{}, producers {}, consumers {}, bell {}, warm {}, one lane {}, shared {}: {} {}",
-                       sizeof(T), ring_carries_pool_objects<T> ? " (pool objects)" : "",
-                       static_cast<int>(setting_.producers), static_cast<int>(setting_.consumers), setting_.doorbell,
-                       setting_.warm, setting_.one_lane, setting_.shared,
-                       action_names[static_cast<std::size_t>(op.what)], op.count);
+    return fmt::format(
+        "{} bytes{}, producers {}, consumers {}, bell {}, warm {}, one lane {}, shared {}, apart {}: {} {}", sizeof(T),
+        ring_carries_pool_objects<T> ? " (pool objects)" : "", static_cast<int>(setting_.producers),
+        static_cast<int>(setting_.consumers), setting_.doorbell, setting_.warm, setting_.one_lane, setting_.shared,
+        setting_.apart, action_names[static_cast<std::size_t>(op.what)], op.count);
   }
 
   arena& arena_;
@@ -344,6 +346,7 @@ void all_settings(arena& a) {
       if (run.full()) all_operations<wide<64>>(a, {producers, consumers, true});
       all_operations<std::uint64_t>(a, {producers, consumers, false, false});
       all_operations<pooled*>(a, {.producers = producers, .consumers = consumers, .shared = false});
+      all_operations<pooled*>(a, {.producers = producers, .consumers = consumers, .apart = true});
     }
   all_operations<pooled*>(a, {many_concurrent, many_concurrent});
   all_operations<pooled*>(a, {.producers = many_concurrent, .consumers = many_concurrent, .one_lane = true});

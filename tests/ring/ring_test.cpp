@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A ring's behaviour in one thread: order, bounds, wrap-around, element sizes, zero-copy calls, checked attaching.
 #include <catch2/catch.hpp>
+#include <mpnet/fixed_ring.hpp>
 #include <mpnet/ring.hpp>
 #include "ring_memory.hpp"
 
@@ -54,13 +55,62 @@ TEST_CASE("objects come out in the order they went in, in every mode and size", 
   for (const ring_sync producers : modes)
     for (const ring_sync consumers : modes)
       for (const std::size_t capacity : {1, 2, 3, 8, 13, 64}) {
-        const ring_options options{.capacity = capacity, .producers = producers, .consumers = consumers};
+        ring_options options{.capacity = capacity, .producers = producers, .consumers = consumers};
         fifo_through<std::uint64_t>(options, [](std::uint32_t n) { return std::uint64_t{n} + 1; });
         fifo_through<std::uint32_t>(options, [](std::uint32_t n) { return n + 1; });
         fifo_through<sized<12>>(options, sized<12>::of);
         fifo_through<sized<20>>(options, sized<20>::of);
         fifo_through<sized<64>>(options, sized<64>::of);
+        options.apart = true;
+        fifo_through<std::uint64_t>(options, [](std::uint32_t n) { return std::uint64_t{n} + 1; });
+        fifo_through<sized<12>>(options, sized<12>::of);
+        fifo_through<sized<64>>(options, sized<64>::of);
       }
+}
+
+namespace {
+
+// The two handles in turn: what one puts in, the other takes out.
+template <ring_sync Mode, bool Apart>
+void fixed_beside_any() {
+  test::ring_memory<std::uint64_t> memory{{.capacity = 10, .producers = Mode, .consumers = Mode, .apart = Apart}};
+  const auto any = memory.handle();
+  const fixed_ring<std::uint64_t, Mode, Mode, Apart> fixed{any};
+  std::array<std::uint64_t, 12> in{}, out{};
+  std::iota(in.begin(), in.end(), 1);
+  for (std::size_t round = 0; round < 100; ++round) {
+    REQUIRE(fixed.enqueue_bulk({in.data(), 3}));
+    REQUIRE(any.enqueue_bulk({in.data() + 3, 3}));
+    REQUIRE(fixed.enqueue_burst({in.data() + 6, 5}) == 4);
+    REQUIRE_FALSE(fixed.enqueue(7));
+    REQUIRE(any.dequeue(out[0]));
+    REQUIRE(fixed.dequeue(out[1]));
+    REQUIRE_FALSE(fixed.dequeue_bulk({out.data() + 2, 9}));
+    REQUIRE(fixed.dequeue_bulk({out.data() + 2, 6}));
+    REQUIRE(fixed.dequeue_burst({out.data() + 8, 4}) == 2);
+    REQUIRE(std::equal(in.begin(), in.begin() + 10, out.begin()));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a fixed handle and the general one work on the same ring in turn", "[ring]") {
+  fixed_beside_any<ring_sync::single, false>();
+  fixed_beside_any<ring_sync::single, true>();
+  fixed_beside_any<ring_sync::many, false>();
+  fixed_beside_any<ring_sync::many, true>();
+}
+
+TEST_CASE("a fixed handle is refused on a ring that was made otherwise", "[ring]") {
+  using fixed = fixed_ring<std::uint64_t, ring_sync::single, ring_sync::single>;
+  for (const ring_options& options :
+       {ring_options{.capacity = 4, .producers = ring_sync::single},
+        ring_options{.capacity = 4, .consumers = ring_sync::single},
+        ring_options{.capacity = 4, .producers = ring_sync::single, .consumers = ring_sync::single, .doorbell = true},
+        ring_options{.capacity = 4, .producers = ring_sync::single, .consumers = ring_sync::single, .apart = true}}) {
+    test::ring_memory<std::uint64_t> memory{options};
+    REQUIRE_THROWS_AS(fixed{memory.handle()}, error);
+  }
 }
 
 TEST_CASE("bulk calls move all or nothing", "[ring]") {

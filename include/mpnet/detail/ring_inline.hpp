@@ -7,50 +7,83 @@
 namespace mpnet {
 
 template <class T>
-[[gnu::always_inline]] inline std::size_t ring<T>::put_in(detail::ring_header& h, const T* objects, std::size_t count,
-                                                          amount how, std::size_t when_busy) noexcept {
-  const detail::ring_own& own = h.producer;
-  if (own.sync == ring_sync::single) {
-    const auto grant = detail::claim_single<produce>(h, count, how);
-    if (grant.count == 0) [[unlikely]]
-      return 0;
-    detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
-    detail::commit_single<produce>(h, grant.position, grant.count);
-    return grant.count;
-  }
-  const auto grant = detail::claim_many<produce>(h, count, how);
-  if (grant.count == 0) [[unlikely]]
-    return grant.position == detail::ring_busy ? when_busy : 0;
-  detail::copy_in(detail::ring_slots(h), own.mask, grant.position, objects, grant.count);
-  detail::commit_many<produce>(h, grant.position, grant.count);
-  return grant.count;
+template <bool Apart>
+[[gnu::always_inline]] inline std::size_t ring<T>::put_single(detail::ring_header& h, const T* objects,
+                                                              std::size_t count, amount how) noexcept {
+  std::uint64_t position = 0;
+  if (!detail::claim_single<produce>(h, position, count, how)) [[unlikely]]
+    return 0;
+  if constexpr (Apart) detail::fetch_lines<T>(detail::ring_slots(h), h.producer.mask, position, count);
+  detail::copy_in(detail::ring_slots(h), h.producer.mask, position, objects, count);
+  detail::commit_single<produce>(h, position, count);
+  return count;
 }
 
 template <class T>
-[[gnu::always_inline]] inline std::size_t ring<T>::take_from(detail::ring_header& h, T* objects, std::size_t count,
-                                                             amount how) noexcept {
+template <bool Apart>
+[[gnu::always_inline]] inline std::size_t ring<T>::put_many(detail::ring_header& h, const T* objects, std::size_t count,
+                                                            amount how, std::size_t when_busy) noexcept {
+  std::uint64_t position = 0;
+  if (!detail::claim_many<produce>(h, position, count, how)) [[unlikely]]
+    return position == detail::ring_busy ? when_busy : 0;
+  if constexpr (Apart) detail::fetch_lines<T>(detail::ring_slots(h), h.producer.mask, position, count);
+  detail::copy_in(detail::ring_slots(h), h.producer.mask, position, objects, count);
+  detail::commit_many<produce>(h, position, count);
+  return count;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void ring<T>::move_out(detail::ring_header& h, T* objects, std::uint64_t position,
+                                                     std::size_t count) noexcept {
   const detail::ring_own& own = h.consumer;
-  const auto move_out = [&](const detail::ring_grant& grant) {
-    detail::copy_out(objects, detail::ring_slots(h), own.mask, grant.position, grant.count);
-    if constexpr (ring_carries_pool_objects<T>) {
-      // Between the claim and the commit: dying before, the objects are in the ring; after, their tags name us.
-      if ((own.flags & detail::ring_tags) != 0) ring_element<T>::take(objects, grant.count);
-    }
-  };
-  if (own.sync == ring_sync::single) {
-    const auto grant = detail::claim_single<consume>(h, count, how);
-    if (grant.count == 0) [[unlikely]]
-      return 0;
-    move_out(grant);
-    detail::commit_single<consume>(h, grant.position, grant.count);
-    return grant.count;
+  detail::copy_out(objects, detail::ring_slots(h), own.mask, position, count);
+  if constexpr (ring_carries_pool_objects<T>) {
+    // Between the claim and the commit: dying before, the objects are in the ring; after, their tags name us.
+    if ((own.flags & detail::ring_tags) != 0) ring_element<T>::take(objects, count);
   }
-  const auto grant = detail::claim_many<consume>(h, count, how);
-  if (grant.count == 0) [[unlikely]]
+}
+
+template <class T>
+template <bool Apart>
+[[gnu::always_inline]] inline std::size_t ring<T>::take_single(detail::ring_header& h, T* objects, std::size_t count,
+                                                               amount how) noexcept {
+  std::uint64_t position = 0;
+  if (!detail::claim_single<consume>(h, position, count, how)) [[unlikely]]
     return 0;
-  move_out(grant);
-  detail::commit_many<consume>(h, grant.position, grant.count);
-  return grant.count;
+  move_out(h, objects, position, count);
+  if constexpr (Apart) detail::own_lines<T>(detail::ring_slots(h), h.consumer.mask, position, count);
+  detail::commit_single<consume>(h, position, count);
+  return count;
+}
+
+template <class T>
+template <bool Apart>
+[[gnu::always_inline]] inline std::size_t ring<T>::take_many(detail::ring_header& h, T* objects, std::size_t count,
+                                                             amount how) noexcept {
+  std::uint64_t position = 0;
+  if (!detail::claim_many<consume>(h, position, count, how)) [[unlikely]]
+    return 0;
+  move_out(h, objects, position, count);
+  if constexpr (Apart) detail::own_lines<T>(detail::ring_slots(h), h.consumer.mask, position, count);
+  detail::commit_many<consume>(h, position, count);
+  return count;
+}
+
+template <class T>
+inline std::size_t ring<T>::put_in(detail::ring_header& h, const T* objects, std::size_t count, amount how,
+                                   std::size_t when_busy) noexcept {
+  const bool apart = (h.producer.flags & detail::ring_apart) != 0;
+  if (h.producer.sync == ring_sync::single)
+    return apart ? put_single<true>(h, objects, count, how) : put_single<false>(h, objects, count, how);
+  return apart ? put_many<true>(h, objects, count, how, when_busy) : put_many<false>(h, objects, count, how, when_busy);
+}
+
+template <class T>
+inline std::size_t ring<T>::take_from(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept {
+  const bool apart = (h.consumer.flags & detail::ring_apart) != 0;
+  if (h.consumer.sync == ring_sync::single)
+    return apart ? take_single<true>(h, objects, count, how) : take_single<false>(h, objects, count, how);
+  return apart ? take_many<true>(h, objects, count, how) : take_many<false>(h, objects, count, how);
 }
 
 template <class T>
@@ -81,21 +114,36 @@ std::size_t ring<T>::take_from_lanes(detail::ring_header& h, T* objects, std::si
 }
 
 template <class T>
-[[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
+[[gnu::noinline]] std::size_t ring<T>::put_general(const T* objects, std::size_t count, amount how) const noexcept {
   detail::ring_header& h = *header_;
   const bool laned = h.producer.sync == ring_sync::many_concurrent;
   const std::size_t done = laned ? put_in_lane(h, objects, count, how) : put_in(h, objects, count, how, 0);
-  if ((h.producer.flags & detail::ring_doorbell) != 0) [[unlikely]] {
-    if (done != 0) detail::ring_wake_consumers(h);
-  }
+  if ((h.producer.flags & detail::ring_doorbell) != 0 && done != 0) detail::ring_wake_consumers(h);
   return done;
+}
+
+template <class T>
+[[gnu::noinline]] std::size_t ring<T>::take_general(T* objects, std::size_t count, amount how) const noexcept {
+  if (header_->consumer.sync == ring_sync::many_concurrent) return take_from_lanes(*header_, objects, count, how);
+  return take_from(*header_, objects, count, how);
+}
+
+template <class T>
+[[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
+  detail::ring_header& h = *header_;
+  const detail::ring_path path = h.producer.path;
+  if (path == detail::ring_path::single) return put_single<false>(h, objects, count, how);
+  if (path == detail::ring_path::many) return put_many<false>(h, objects, count, how, 0);
+  return put_general(objects, count, how);
 }
 
 template <class T>
 [[gnu::always_inline]] inline std::size_t ring<T>::take(T* objects, std::size_t count, amount how) const noexcept {
   detail::ring_header& h = *header_;
-  if (h.consumer.sync == ring_sync::many_concurrent) return take_from_lanes(h, objects, count, how);
-  return take_from(h, objects, count, how);
+  const detail::ring_path path = h.consumer.path;
+  if (path == detail::ring_path::single) return take_single<false>(h, objects, count, how);
+  if (path == detail::ring_path::many) return take_many<false>(h, objects, count, how);
+  return take_general(objects, count, how);
 }
 
 template <class T>
@@ -104,13 +152,15 @@ inline ring_runs<T> ring<T>::claim_runs(std::size_t count) const noexcept {
   detail::ring_header& h = *header_;
   const detail::ring_own& own = detail::side_of<Side>::own(h);
   if (own.sync == ring_sync::many_concurrent) return {};
-  const auto grant = own.sync == ring_sync::single ? detail::claim_single<Side>(h, count, amount::up_to)
-                                                   : detail::claim_many<Side>(h, count, amount::up_to);
-  if (grant.count == 0) return {};
+  if (count == 0) return {};  // a claim of nothing would never be committed
+  std::uint64_t position = 0;
+  const bool granted = own.sync == ring_sync::single ? detail::claim_single<Side>(h, position, count, amount::up_to)
+                                                     : detail::claim_many<Side>(h, position, count, amount::up_to);
+  if (!granted) return {};
   T* slots = reinterpret_cast<T*>(detail::ring_slots(h));
-  const std::size_t at = grant.position & own.mask;
-  const std::size_t first = std::min<std::size_t>(grant.count, own.mask + 1 - at);
-  return {{slots + at, first}, {slots, grant.count - first}};
+  const std::size_t at = position & own.mask;
+  const std::size_t first = std::min<std::size_t>(count, own.mask + 1 - at);
+  return {{slots + at, first}, {slots, count - first}};
 }
 
 template <class T>

@@ -26,8 +26,11 @@ struct side_of<ring_side::producer> {
   static std::int64_t room(const ring_own& own, std::uint64_t position, std::uint64_t peer) noexcept {
     return static_cast<std::int64_t>(own.capacity - distance(peer, position));
   }
-  /// Whether a freshly loaded tail is worth a store: what the next operation would find exhausted is not.
-  static bool keeps(std::int64_t, std::size_t) noexcept { return true; }
+  /// Stores a freshly loaded tail of the peer where that is worth it: what the next operation would find exhausted is
+  /// not.
+  static void keep(ring_own& own, std::uint64_t peer, std::int64_t, std::size_t) noexcept {
+    own.cached_peer.store(peer, std::memory_order_relaxed);
+  }
 };
 template <>
 struct side_of<ring_side::consumer> {
@@ -38,13 +41,9 @@ struct side_of<ring_side::consumer> {
   static std::int64_t room(const ring_own&, std::uint64_t position, std::uint64_t peer) noexcept {
     return static_cast<std::int64_t>((peer - position) << key_bits) >> key_bits;
   }
-  static bool keeps(std::int64_t room, std::size_t count) noexcept { return room > static_cast<std::int64_t>(count); }
-};
-
-/// What a claim got: `count` places from `position`; none if count is 0, and then `position` may say why.
-struct ring_grant {
-  std::uint64_t position;
-  std::size_t count;
+  static void keep(ring_own& own, std::uint64_t peer, std::int64_t room, std::size_t count) noexcept {
+    if (room > static_cast<std::int64_t>(count)) own.cached_peer.store(peer, std::memory_order_relaxed);
+  }
 };
 
 inline constexpr std::uint64_t ring_busy = ~0ULL;  // somebody else's claim did not end
@@ -69,29 +68,32 @@ inline thread_local constinit std::uint32_t ring_visits = 0;
 // away. It is stored before the tail.  Killed in between, the operation has happened and is published late: by the next
 // operation of whoever uses the side then, or by recovery.  Nothing needs to know who the dead one was.
 
+/// Makes of `count`, what is wanted, how many places from `position` on the caller gets; false: none.
 template <ring_side Side>
-[[gnu::always_inline]] inline ring_grant claim_single(ring_header& h, std::size_t want, ring_amount amount) noexcept {
+[[gnu::always_inline]] inline bool claim_single(ring_header& h, std::uint64_t& position, std::size_t& count,
+                                                ring_amount amount) noexcept {
   using S = side_of<Side>;
   ring_own& own = S::own(h);
   // relaxed, as cached_peer below: one thread uses the side.
-  const std::uint64_t position = own.next.load(std::memory_order_relaxed);
-  std::int64_t room = S::room(own, position, own.cached_peer.load(std::memory_order_relaxed));
-  if (room < static_cast<std::int64_t>(want)) [[unlikely]] {
-    // [A-ptail] [A-ctail] what the other side did to the slots before it published is done.
-    const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);
-    room = S::room(own, position, peer);
-    if (S::keeps(room, want)) own.cached_peer.store(peer, std::memory_order_relaxed);
-    if (room < static_cast<std::int64_t>(want)) {
-      if (amount == ring_amount::all_or_nothing || room <= 0) {
-        // Nothing to do: time to publish what a former user, now dead, left unpublished.  Both sides could wait for it.
-        if (S::published(h).tail.load(std::memory_order_relaxed) != position)
-          S::published(h).tail.store(position, std::memory_order_release);  // [R-ptail] [R-ctail]
-        return {position, 0};
-      }
-      want = static_cast<std::size_t>(room);
-    }
+  const std::uint64_t at = own.next.load(std::memory_order_relaxed);
+  position = at;
+  std::int64_t room = S::room(own, at, own.cached_peer.load(std::memory_order_relaxed));
+  if (room >= static_cast<std::int64_t>(count)) [[likely]]
+    return true;
+  // [A-ptail] [A-ctail] what the other side did to the slots before it published is done.
+  const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);
+  room = S::room(own, at, peer);
+  S::keep(own, peer, room, count);
+  if (room >= static_cast<std::int64_t>(count)) [[likely]]
+    return true;
+  if (amount == ring_amount::up_to && room > 0) {
+    count = static_cast<std::size_t>(room);
+    return true;
   }
-  return {position, want};
+  // Nothing to do: time to publish what a former user, now dead, left unpublished.  Both sides could wait for it.
+  if (S::published(h).tail.load(std::memory_order_relaxed) != at)
+    S::published(h).tail.store(at, std::memory_order_release);  // [R-ptail] [R-ctail]
+  return false;
 }
 
 template <ring_side Side>
@@ -106,48 +108,65 @@ template <ring_side Side>
 
 // --- many: one claim at a time ------------------------------------------------------------------------------------
 
+/// A turn where the first look does not get one.  `word` is what it saw.
 template <ring_side Side>
-[[gnu::always_inline]] inline ring_grant claim_many(ring_header& h, std::size_t want, ring_amount amount) noexcept {
+[[nodiscard]] inline bool claim_many_again(ring_header& h, std::uint64_t word, std::uint64_t& position,
+                                           std::size_t& count, ring_amount amount, std::uint64_t key) noexcept {
+  using S = side_of<Side>;
+  ring_own& own = S::own(h);
+  for (;;) {
+    if ((word & key_mask) != 0) [[unlikely]] {
+      word = ring_wait_idle(h, Side, word);
+      if ((word & key_mask) != 0) {
+        position = ring_busy;
+        return false;
+      }
+    }
+    position = word >> key_bits;
+    const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail] as claim_single
+    const std::int64_t room = S::room(own, position, peer);
+    std::size_t granted = count;
+    if (room < static_cast<std::int64_t>(count)) [[unlikely]] {
+      if (amount == ring_amount::all_or_nothing || room <= 0) return false;
+      granted = static_cast<std::size_t>(room);
+    }
+    // [A-word] the former owner's commit is done.  Failure acquires too: the word is used again.
+    if (own.word.compare_exchange_strong(word, word | key, std::memory_order_acquire, std::memory_order_acquire))
+        [[likely]] {
+      S::keep(own, peer, room, count);
+      count = granted;
+      return true;
+    }
+  }
+}
+
+/// As claim_single; where it returns false, `position` is ring_busy if somebody else's claim is why.
+template <ring_side Side>
+[[gnu::always_inline]] inline bool claim_many(ring_header& h, std::uint64_t& position, std::size_t& count,
+                                              ring_amount amount) noexcept {
   using S = side_of<Side>;
   ring_own& own = S::own(h);
   const std::uint64_t key = ring_key(own);
-  if (key == 0 || want == 0) [[unlikely]]  // nothing wanted: a claim of nothing would never be committed
-    return {0, 0};
+  if (key == 0) [[unlikely]]
+    return false;
   // The cases, each time around:
   //  1. somebody's claim stands: wait for its end (bounded), or repair it if its owner is dead;
   //  2. idle, but the peer has nothing for us: leave without claiming;
   //  3. idle, and the CAS fails: somebody claimed, or claimed and committed, in between: look again;
   //  4. the CAS succeeds: nobody moved `position` since the word was loaded, so the room computed from it holds,
-  //  however
-  //     old the peer's tail is: that only grows.
+  //     however old the peer's tail is: that only grows.
+  // Here once with the cached tail of the peer, which often will do; then again with its tail.
   std::uint64_t word = own.word.load(std::memory_order_acquire);  // [A-word]
-  for (;;) {
-    if ((word & key_mask) != 0) [[unlikely]] {
-      word = ring_wait_idle(h, Side, word);
-      if ((word & key_mask) != 0) return {ring_busy, 0};
-    }
-    const std::uint64_t position = word >> key_bits;
-    std::size_t count = want;
-    // relaxed: stored by owners of the side while they held the word, whose release we acquired with it.
-    std::uint64_t peer = own.cached_peer.load(std::memory_order_relaxed);
-    std::int64_t room = S::room(own, position, peer);
-    bool refreshed = false;
-    if (room < static_cast<std::int64_t>(want)) [[unlikely]] {
-      peer = S::peer(h).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail] as in claim_single
-      room = S::room(own, position, peer);
-      refreshed = S::keeps(room, want);
-      if (room < static_cast<std::int64_t>(want)) {
-        if (amount == ring_amount::all_or_nothing || room <= 0) return {position, 0};
-        count = static_cast<std::size_t>(room);
-      }
-    }
-    // [A-word] the former owner's commit is done.  Failure acquires too: the word is used again.
+  position = word >> key_bits;
+  // relaxed: stored by owners of the side while they held the word, whose release we acquired with it.
+  const std::int64_t room = S::room(own, position, own.cached_peer.load(std::memory_order_relaxed));
+  if ((word & key_mask) == 0 && room >= static_cast<std::int64_t>(count)) {
+    // [A-word] as in claim_many_again.
     if (own.word.compare_exchange_strong(word, word | key, std::memory_order_acquire, std::memory_order_acquire))
-        [[likely]] {
-      if (refreshed) own.cached_peer.store(peer, std::memory_order_relaxed);
-      return {position, count};
-    }
+        [[likely]]
+      return true;
   }
+  return claim_many_again<Side>(h, word, position, count, amount, key);
 }
 
 /// Gives the turn back; `count` 0 moves nothing.
