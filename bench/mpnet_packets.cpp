@@ -70,13 +70,14 @@ struct forward_stage {
 template <class S>
 class mpnet_packets : public packet_contestant<S> {
  public:
-  mpnet_packets(std::string mode_name, mpnet::ring_sync sync, bool tagged)
-      : packet_contestant<S>("mpnet", std::move(mode_name)), sync_(sync), tagged_(tagged) {}
+  mpnet_packets(std::string mode_name, mpnet::ring_sync sync, bool tagged, bool apart = false)
+      : packet_contestant<S>("mpnet", std::move(mode_name)), sync_(sync), tagged_(tagged), apart_(apart) {}
 
   void format(void* memory) override {
     member_.emplace(true, 0U);
     auto& g = member_->group();
-    const mpnet::ring_options ring_options{.capacity = packet_ring_capacity, .producers = sync_, .consumers = sync_};
+    const mpnet::ring_options ring_options{
+        .capacity = packet_ring_capacity, .producers = sync_, .consumers = sync_, .apart = apart_};
     const auto pool = mpnet::mbuf_pool::create(g, "packets", {.mbuf_count = packet_count, .cache_size = packet_cache});
     if constexpr (requires { this->stage_.pool; }) this->stage_.pool = pool;
     if constexpr (requires { this->stage_.ring; }) {
@@ -126,6 +127,7 @@ class mpnet_packets : public packet_contestant<S> {
 
   mpnet::ring_sync sync_;
   bool tagged_;
+  bool apart_;
   std::optional<membership> member_;
   std::array<mpnet::queue_claim, 2> claims_;
 };
@@ -136,15 +138,17 @@ contestants mpnet_mbuf_rings() {
   contestants all;
   using rings = mpnet_packets<pool_stage>;
   all.push_back(std::make_unique<rings>("single", mpnet::ring_sync::single, true));
+  all.push_back(std::make_unique<rings>("single apart", mpnet::ring_sync::single, true, true));
   all.push_back(std::make_unique<rings>("single untagged", mpnet::ring_sync::single, false));
   all.push_back(std::make_unique<rings>("many", mpnet::ring_sync::many, true));
+  all.push_back(std::make_unique<rings>("many apart", mpnet::ring_sync::many, true, true));
   all.push_back(std::make_unique<rings>("many untagged", mpnet::ring_sync::many, false));
   return all;
 }
 
 contestants mpnet_forwarders() {
   contestants all;
-  all.push_back(std::make_unique<mpnet_packets<port_stage>>("pipeline", mpnet::ring_sync::single, true));
+  all.push_back(std::make_unique<mpnet_packets<port_stage>>("pipeline", mpnet::ring_sync::single, true, true));
   all.push_back(std::make_unique<mpnet_packets<forward_stage>>("null ports", mpnet::ring_sync::single, true));
   return all;
 }

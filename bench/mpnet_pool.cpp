@@ -19,9 +19,11 @@ struct alignas(64) pool_object {
 struct mpnet_handle {
   mpnet::pool<pool_object> pool;
   bool get(void** objects, unsigned n) const noexcept {
+    if (n == 1) return (*objects = pool.get()) != nullptr;
     return pool.get_bulk({reinterpret_cast<pool_object**>(objects), n}) == n;
   }
   void put(void* const* objects, unsigned n) const noexcept {
+    if (n == 1) return pool.put(static_cast<pool_object*>(*objects));
     pool.put_bulk({reinterpret_cast<pool_object* const*>(objects), n});
   }
 };

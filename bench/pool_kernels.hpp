@@ -63,9 +63,14 @@ template <class P>
       return getter ? b.emptied.load(std::memory_order_acquire) == lap
                     : b.filled.load(std::memory_order_acquire) == lap + 1;
     });
-    if (!getter) {
-      for (unsigned i = 0; i < batch; i += 8) asm volatile("" : : "r"(b.objects[i]));  // the handover's own lines
+    // The handover's own lines, for both sides.
+    for (unsigned i = 0; i < batch; i += 8) {
+      if (getter)
+        b.objects[i] = nullptr;
+      else
+        asm volatile("" : : "r"(b.objects[i]));
     }
+    if (getter) _mm_mfence();
     const auto begin = cycles();
     for (unsigned i = 0; i < batch; i += burst) {
       unsigned tries = 0;

@@ -75,14 +75,14 @@ class queue_contestant final : public contestant {
     }
   }
 
-  static void push_all(Q& queue, const item* items, unsigned count, unsigned patience) noexcept {
+  [[gnu::always_inline]] static void push_all(Q& queue, const item* items, unsigned count, unsigned patience) noexcept {
     unsigned done = queue.enqueue(items, count);
     for (unsigned tries = 0; done != count;) {
       lose_patience(tries, patience);
       done += queue.enqueue(items + done, count - done);
     }
   }
-  static void pop_all(Q& queue, item* items, unsigned count, unsigned patience) noexcept {
+  [[gnu::always_inline]] static void pop_all(Q& queue, item* items, unsigned count, unsigned patience) noexcept {
     unsigned done = queue.dequeue(items, count);
     for (unsigned tries = 0; done != count;) {
       lose_patience(tries, patience);
@@ -98,11 +98,18 @@ class queue_contestant final : public contestant {
     for (unsigned i = 0; i < max_burst; ++i) items[i] = reinterpret_cast<item>(static_cast<std::uintptr_t>(i + 1) * 64);
     std::conditional_t<handle, Q, Q&> queue = get();
     const unsigned burst = w.burst, patience = w.patience;
-    const auto some_bursts = [&](std::uint64_t count) noexcept {
+    const auto bursts_of = [&](auto n, std::uint64_t count) noexcept {
       for (; count != 0; --count) {
-        if constexpr (Push) push_all(queue, items.data(), burst, patience);
-        if constexpr (Pop) pop_all(queue, taken.data(), burst, patience);
+        if constexpr (Push) push_all(queue, items.data(), n, patience);
+        if constexpr (Pop) pop_all(queue, taken.data(), n, patience);
       }
+    };
+    // One object a call is mostly written as such: the 1 is known when the loop is compiled, for every library.
+    const auto some_bursts = [&](std::uint64_t count) noexcept {
+      if (burst == 1)
+        bursts_of(std::integral_constant<unsigned, 1>{}, count);
+      else
+        bursts_of(burst, count);
     };
     if (w.duration == 0) {
       some_bursts(w.objects / burst);

@@ -108,34 +108,30 @@ template <ring_side Side>
 
 // --- many: one claim at a time ------------------------------------------------------------------------------------
 
-/// A turn where the first look does not get one.  `word` is what it saw.
+/// A turn where the first look does not get one; `word` is what it saw.  Returns how many places the caller gets from
+/// the position in the word on, which is its own now; ring_busy if somebody else's claim is why there are none.
 template <ring_side Side>
-[[nodiscard]] inline bool claim_many_again(ring_header& h, std::uint64_t word, std::uint64_t& position,
-                                           std::size_t& count, ring_amount amount, std::uint64_t key) noexcept {
+[[nodiscard]] inline std::size_t claim_many_again(ring_header& h, std::uint64_t word, std::size_t count,
+                                                  ring_amount amount, std::uint64_t key) noexcept {
   using S = side_of<Side>;
   ring_own& own = S::own(h);
   for (;;) {
     if ((word & key_mask) != 0) [[unlikely]] {
       word = ring_wait_idle(h, Side, word);
-      if ((word & key_mask) != 0) {
-        position = ring_busy;
-        return false;
-      }
+      if ((word & key_mask) != 0) return ring_busy;
     }
-    position = word >> key_bits;
     const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail] as claim_single
-    const std::int64_t room = S::room(own, position, peer);
+    const std::int64_t room = S::room(own, word >> key_bits, peer);
     std::size_t granted = count;
     if (room < static_cast<std::int64_t>(count)) [[unlikely]] {
-      if (amount == ring_amount::all_or_nothing || room <= 0) return false;
+      if (amount == ring_amount::all_or_nothing || room <= 0) return 0;
       granted = static_cast<std::size_t>(room);
     }
     // [A-word] the former owner's commit is done.  Failure acquires too: the word is used again.
     if (own.word.compare_exchange_strong(word, word | key, std::memory_order_acquire, std::memory_order_acquire))
         [[likely]] {
       S::keep(own, peer, room, count);
-      count = granted;
-      return true;
+      return granted;
     }
   }
 }
@@ -166,7 +162,14 @@ template <ring_side Side>
         [[likely]]
       return true;
   }
-  return claim_many_again<Side>(h, word, position, count, amount, key);
+  const std::size_t granted = claim_many_again<Side>(h, word, count, amount, key);
+  if (granted == 0 || granted == ring_busy) {
+    position = granted;
+    return false;
+  }
+  if (amount == ring_amount::up_to) count = granted;
+  position = own.word.load(std::memory_order_relaxed) >> key_bits;  // relaxed: ours
+  return true;
 }
 
 /// Gives the turn back; `count` 0 moves nothing.
