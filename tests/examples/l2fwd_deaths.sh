@@ -81,4 +81,19 @@ expect "but for the last ones" has "$log" '^total: received [1-9]'
 ids_in_use() { grep -oE 'cur lcore_id = [0-9]+$' "$log" | sort -u | wc -l; }
 expect "lcore ids are given back: four workers in turn had two" [ "$(ids_in_use)" = 2 ]
 expect "nothing is left behind" nothing_left
+
+run_app l2fwd_fork "$work/four.log" --lcores 2@0,3@0,4@0,5@0,6@0 -n 4 --file-prefix "$prefix" --no-huge -m 64 \
+  --vdev net_null0 --vdev net_null1 --vdev net_null2 --vdev net_null3 -- -p f -T 0
+main=$started
+of_four() { pgrep -P "$main" -x "l2fwd-$1"; }
+started_of_four() { [ "$(grep -c "Supervisor: l2fwd-[3-6] started" "$work/four.log")" -ge "$1" ]; }
+until_true started_of_four 4 || fail "four workers did not start"
+until_true of_four 6 >/dev/null
+others="$(of_four 5) $(of_four 6)"
+kill -KILL "$(of_four 3)"
+expect "two pairs: the dead worker and its partner start again" until_true started_of_four 6
+expect "the other pair has seen nothing of it" [ "$(of_four 5) $(of_four 6)" = "$others" ]
+for pair in "3 and 4" "5 and 6"; do expect "lcores $pair are partners" has "$work/four.log" "^lcore $pair paired"; done
+expect "all leave with 0" stop_app "$main"
+expect "nothing is left behind at the end" nothing_left
 exit $((problems > 0))
