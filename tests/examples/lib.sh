@@ -87,9 +87,9 @@ run_app() {
   net_pids+=("$started")
 }
 
-# stop_app PID: SIGINT, and it must leave with 0.
+# stop_app PID [SIGNAL]: INT or that one, and it must leave with 0.
 stop_app() {
-  kill -INT "$1" 2>/dev/null
+  kill -"${2:-INT}" "$1" 2>/dev/null
   ends_with_0 "$1"
 }
 kill_app() { kill -KILL "$1"; wait "$1" 2>/dev/null; forget "$1"; }

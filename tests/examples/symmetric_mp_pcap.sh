@@ -25,8 +25,9 @@ enough() { # each process has sent its 500 frames out of both ports
 }
 end=$((SECONDS + patience))
 until enough || [ $SECONDS -ge $end ]; do sleep 0.1; done
+signals=(INT TERM)
 for id in 0 1; do
-  expect "process $id leaves with 0 on SIGINT" stop_app "${pids[id]}"
+  expect "process $id leaves with 0 on SIG${signals[id]}" stop_app "${pids[id]}" "${signals[id]}"
   for port in 0 1; do
     expect "process $id, port $port: all received and sent are counted" \
       has "$work/process$id.log" "^port $port: received 500, sent 500, dropped 0"

@@ -37,6 +37,10 @@ expect "a second primary is refused" eval '! start_member third'
 wait "${member_pid[third]}" 2>/dev/null
 forget "${member_pid[third]}"
 expect "with the pid of the first" has "$work/third.log" "${member_pid[process-0]}"
+in_net middle timeout $patience "$apps/symmetric_mp/symmetric_mp" --lcores 0@0 -n 4 --file-prefix "$prefix-other" \
+  --vdev net_af_packet0,iface=m0 --vdev net_af_packet1,iface=m1 -- -p 3 --num-procs 1 --proc-id 0 >"$work/other.log" 2>&1
+expect "another group cannot have its interfaces" [ $? = 1 ]
+expect "and hears which and who has it" has "$work/other.log" "'m0'.*$prefix.*(${member_pid[process-0]}|${member_pid[process-1]})"
 expect "no packet buffer is lost or in two places" audited "$members_pool"
 for name in process-0 process-1; do
   expect "$name leaves with 0" stop_member $name
