@@ -45,10 +45,13 @@ std::vector<casualty> find_casualties(const group& g) {
     found.push_back({i, true, {}});
   }
   for (lease& l : g.control().leases) {
-    if (l.state.load(std::memory_order_acquire) == detail::lease_free) continue;  // [A-lease-state]
-    // relaxed: written before anyone can see the owner dead
+    const std::uint16_t state = l.state.load(std::memory_order_acquire);  // [A-lease-state]
+    if (state == detail::lease_free) continue;
+    // relaxed: one word with the state
     const std::uint32_t slot = l.slot.load(std::memory_order_relaxed);
-    if (slot >= max_processes || (dead[slot] == 0 && !detail::is_dead(l))) continue;
+    // A conductor that died while it freed the lease of a thread may have left no other sign than the state.
+    const bool died = detail::is_dead(l) || state == detail::lease_recovering;
+    if (slot >= max_processes || (dead[slot] == 0 && !died)) continue;
     auto at = std::find_if(found.begin(), found.end(), [slot](const casualty& c) { return c.slot == slot; });
     if (at == found.end()) at = found.insert(found.end(), {slot, false, {}});
     at->leases.push_back(&l);
@@ -81,6 +84,8 @@ void free_control_state(group& g, std::uint32_t slot, std::uint32_t incarnation,
 
 void free_leases(const casualty& c) {
   for (lease* l : c.leases) {
+    // A thread's death is no longer to be seen once its word is cleared: whoever repeats this knows by the state.
+    l->state.store(detail::lease_recovering, std::memory_order_release);  // [R-lease-state]
     // relaxed: nobody reads the claims of a lease that is not held
     l->ring.ring.store(0, std::memory_order_relaxed);
     l->pool.pool.store(0, std::memory_order_relaxed);
@@ -110,7 +115,10 @@ void write_record(group& g, const casualty& c, const detail::recovery_counts& n,
   control& shared = tx.shared();
   const process_slot& s = shared.slots[c.slot];
   recovery_record& r = shared.recoveries[shared.recovery_sequence % max_recovery_records];
-  r.sequence = 0;
+  // For readers without the lock, and where this process dies in the middle: no number before all is written.
+  // relaxed: the fences keep the compiler from moving stores across; such readers look at a moment's state at best
+  std::atomic_ref{r.sequence}.store(0, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   r.finished_ns = realtime_ns();
   r.duration_ns = duration_ns;
   r.slot = c.slot;
@@ -125,7 +133,9 @@ void write_record(group& g, const casualty& c, const detail::recovery_counts& n,
   r.queues_released = n.queues_released;
   r.leases = c.leases.size();
   std::memcpy(r.command, s.command, sizeof r.command);
-  r.sequence = ++shared.recovery_sequence;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  shared.recovery_sequence += 1;
+  std::atomic_ref{r.sequence}.store(shared.recovery_sequence, std::memory_order_relaxed);  // relaxed: as above
 }
 
 /// The last part for one casualty, after every claim of all of them has been repaired.
@@ -213,6 +223,8 @@ void leave(group& g) {
     }
   }
   detail::recovery_counts counts;
+  // The kernel gives the lock to any thread of this process; the mutex keeps another one out that conducts right now.
+  const std::lock_guard conducting{local.conductor_mutex};
   local.locks->lock(lock_file::conductor, lock_file::mode::exclusive, 10'000, "leave the group: the conductor's lock");
   for_each_object(g, &detail::kind_ops::repair, self, counts);
   for_each_object(g, &detail::kind_ops::reclaim, self, counts);

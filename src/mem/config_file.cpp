@@ -238,18 +238,22 @@ void remove_stale_files(const std::string& shared_dir, const std::string& runtim
                         const std::string& prefix) noexcept {
   remove_named_segments(shared_dir + "/config.new", prefix, shared_dir);
   remove_named_segments(shared_dir + "/config", prefix, shared_dir);
-  for (const std::string& dir : {shared_dir, runtime_dir}) {
+  // The config goes last: as long as it is there, the group is listed, so that what a death leaves here is found.
+  for (const std::string& dir : {runtime_dir, shared_dir}) {
     const std::unique_ptr<DIR, int (*)(DIR*)> list{::opendir(dir.c_str()), ::closedir};
     while (const dirent* entry = list ? ::readdir(list.get()) : nullptr) {
-      if (std::string_view{entry->d_name} != "lock") ::unlinkat(::dirfd(list.get()), entry->d_name, 0);
+      const std::string_view name = entry->d_name;
+      if (name != "lock" && name != "config") ::unlinkat(::dirfd(list.get()), entry->d_name, 0);
     }
   }
+  ::unlink((shared_dir + "/config").c_str());
 }
 
 void remove_group_dirs(const std::string& shared_dir, const std::string& runtime_dir) noexcept {
+  // The lock file holds those off who want to enter, so what they will make again goes before it.
+  if (shared_dir != runtime_dir) ::rmdir(shared_dir.c_str());
   ::unlink((runtime_dir + "/lock").c_str());
   ::rmdir(runtime_dir.c_str());
-  ::rmdir(shared_dir.c_str());
 }
 
 }  // namespace mpnet::mem

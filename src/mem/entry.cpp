@@ -156,7 +156,6 @@ class entry {
     for (int tries = 1;; ++tries) {
       local_.locks.reset();
       local_.runtime_dir = group_dir(root, options_.file_prefix);
-      local_.shared_dir = group_dir(shared_root(root), options_.file_prefix);
       try {
         local_.locks = std::make_unique<lock_file>(local_.runtime_dir + "/lock");
       } catch (const error& e) {
@@ -165,7 +164,10 @@ class entry {
       }
       local_.locks->lock(lock_file::initialise, mode, entry_patience_ms,
                          fmt::format("enter group '{}'", local_.prefix));
-      if (!local_.locks->unlinked()) return;
+      if (local_.locks->unlinked()) continue;
+      // Only now: whoever removes it unlinks the lock file afterwards.
+      local_.shared_dir = group_dir(shared_root(root), options_.file_prefix);
+      return;
     }
   }
 

@@ -67,6 +67,7 @@ void commit_granules(transaction& tx, std::size_t index, std::uint64_t first, st
     failed = allocate_file(g.local().map->segment_fd(index), first * s.granule_bytes, bytes, s.page_bytes);
   });
   if (failed != 0) {
+    tx.settle();  // the caller may try elsewhere, and announce that
     const bool huge = s.page_bytes > 4096;
     throw error{errc::no_memory,
                 fmt::format("{} more pages of {} kB on socket {}: {}; {}", bytes / s.page_bytes, s.page_bytes >> 10,

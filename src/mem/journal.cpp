@@ -154,6 +154,9 @@ void transaction::reconcile() noexcept {
   const std::size_t index = intent.segment - 1;
   const segment& s = control_.segments[index];
   region& map = *group_.local().map;
+  // Somebody may have seen granules as published that are not, or the other way round, and must look again.
+  // [R-extent] pairs with [A-extent] in region.cpp.
+  control_.extent_epoch.fetch_add(1, std::memory_order_release);
   for (std::uint64_t g = intent.first; g < intent.first + intent.count; ++g) {
     // relaxed: under the lock
     if (((s.published[g / 64].load(std::memory_order_relaxed) >> (g % 64)) & 1) != 0) continue;

@@ -27,8 +27,10 @@ class transaction {
   /// What was set so far stays.
   void commit() noexcept;
 
-  /// Announces that the granules will be committed or given back.  One announcement a transaction.
+  /// Announces that the granules will be committed or given back.  One announcement at a time.
   void announce(std::uint64_t segment_index, std::uint64_t first, std::uint64_t count) noexcept;
+  /// Gives back what was announced and did not come to be published, so that another announcement may follow.
+  void settle() noexcept { reconcile(); }
 
   [[nodiscard]] group& owner() const noexcept { return group_; }
   [[nodiscard]] control& shared() const noexcept { return control_; }

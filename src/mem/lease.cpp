@@ -59,18 +59,28 @@ void clear_claims(lease& l) noexcept {
   l.pool.pool.store(0, std::memory_order_relaxed);
 }
 
+/// Slot (the low half) and state as one word: a lease is taken together with its owner's name, so that whoever dies at
+/// that very instruction is known.
+std::atomic<std::uint32_t>& holder_word(lease& l) noexcept {
+  static_assert(offsetof(lease, slot) % 4 == 0 && offsetof(lease, state) == offsetof(lease, slot) + 2);
+  void* const word = reinterpret_cast<char*>(&l) + offsetof(lease, slot);
+  return *static_cast<std::atomic<std::uint32_t>*>(word);
+}
+
 /// Takes a free lease for the calling thread.
 bool try_take(lease& l) noexcept {
   const auto tid = static_cast<std::uint32_t>(::syscall(SYS_gettid));
   // A thread that dumps core may still have this lease on its robust list; the kernel would take an equal id for it.
   if (l.tid.load(std::memory_order_relaxed) == tid) return false;  // relaxed: written by the last owner, long ago
-  std::uint16_t expected = lease_free;
+  // relaxed: a guess for the exchange below
+  std::uint32_t seen = holder_word(l).load(std::memory_order_relaxed);
+  if (seen >> 16 != lease_free) return false;
+  const std::uint32_t mine = std::uint32_t{lease_taken} << 16 | (process_tag - 1U);
   // [A-lease-state] pairs with [R-lease-state]: what the last owner or recovery left is visible.
-  if (!l.state.compare_exchange_strong(expected, lease_taken, std::memory_order_acquire, std::memory_order_relaxed)) {
+  if (!holder_word(l).compare_exchange_strong(seen, mine, std::memory_order_acquire, std::memory_order_relaxed)) {
     return false;
   }
   // A death from here on is seen by the slot alone until the mutex is held; recovery looks at both.
-  l.slot.store(static_cast<std::uint16_t>(process_tag - 1), std::memory_order_relaxed);  // relaxed: read after state
   // [R-incarnation] who sees the new number knows that the former owner is gone; pairs with [A-incarnation].
   l.incarnation.fetch_add(1, std::memory_order_release);
   l.key.store(claim_key(l), std::memory_order_relaxed);

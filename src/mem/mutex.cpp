@@ -29,7 +29,7 @@ bool owner_gone(std::uint32_t word) noexcept {
   if (index >= max_leases || detail::lease_table == nullptr) return true;
   const detail::lease& l = detail::lease_table[index];
   // [A-lease-state] pairs with [R-lease-state]
-  if (l.state.load(std::memory_order_acquire) == detail::lease_free) return true;
+  if (l.state.load(std::memory_order_acquire) != detail::lease_taken) return true;
   // relaxed: ordered by the state
   const std::uint32_t incarnation = l.incarnation.load(std::memory_order_relaxed);
   return ((incarnation << lease_bits) ^ word) >> lease_bits != 0 || detail::is_dead(l);

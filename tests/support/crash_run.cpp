@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <string_view>
@@ -33,47 +34,51 @@ step_subset crash_run::some(std::size_t points, std::size_t instructions, bool o
   return {std::max<std::size_t>(1, instructions / points), seed_, only_changes};
 }
 
-void crash_run::cut(arena& memory, const crash_case& c, const crash_budget& budget) {
+void crash_run::attempt(const std::string& title, const std::function<void(sums&)>& work) {
   if (++considered_ % share_ != seed_ % share_) return;
   ++operations_;
   try {
-    cut_all_ways(memory, c, budget);
+    work(sums_);
   } catch (const hang& e) {
     ++hangs;
     ++failures_;
-    fmt::print("FAILED: {}: {}\n", c.title, e.what());
+    fmt::print("FAILED: {}: {}\n", title, e.what());
   } catch (const std::exception& e) {
     ++failures_;
-    fmt::print("FAILED: {}: {}\n", c.title, e.what());
+    fmt::print("FAILED: {}: {}\n", title, e.what());
   }
+  std::fflush(stdout);  // or each child to come would print it again
+}
+
+void crash_run::cut(arena& memory, const crash_case& c, const crash_budget& budget) {
+  attempt(c.title, [&](sums&) { cut_all_ways(memory, c, budget); });
 }
 
 void crash_run::cut_all_ways(arena& memory, const crash_case& c, const crash_budget& budget) {
   // A first run tells how long the operation is.
   const std::size_t length = for_each_kill_point(memory, c.dying, c.died, {hang_steps, 0}).instructions;
-  instructions_ += length;
-  killed_ += for_each_kill_point(memory, c.dying, c.died, some(budget.killed, length)).kill_points;
-  real_ += for_each_real_kill(memory, c.dying, c.died, some(budget.real, length)).kill_points;
+  sums_.instructions += length;
+  sums_.killed += for_each_kill_point(memory, c.dying, c.died, some(budget.killed, length)).kill_points;
+  sums_.real += for_each_real_kill(memory, c.dying, c.died, some(budget.real, length)).kill_points;
   for (std::size_t i = 0; i < c.repairers.size(); ++i) {
     if (!full_ && i != (seed_ + operations_) % c.repairers.size()) continue;
     const step_counts counts = for_each_nested_kill(memory, c.dying, c.repairers[i], c.both_died,
                                                     some(budget.nested, length, true), {1, 0, true});
-    nested_ += counts.kill_points;
-    same_ += counts.same;
+    sums_.nested += counts.kill_points;
+    sums_.same += counts.same;
   }
   for (const bool kills : {false, true}) {
     const auto stopped = [&](stepped_child& a) { c.frozen(a, kills); };
-    frozen_ += for_each_freeze(memory, c.dying, stopped, some(budget.frozen, length)).kill_points;
+    sums_.frozen += for_each_freeze(memory, c.dying, stopped, some(budget.frozen, length)).kill_points;
   }
 }
 
 int crash_run::report() const {
-  fmt::print("{}: {} operations, {} instructions, seed {}{}\n", name_, operations_, instructions_, seed_,
+  fmt::print("{}: {} operations, {} instructions, seed {}{}\n", name_, operations_, sums_.instructions, seed_,
              full_ ? ", full" : "");
   fmt::print(
-      "  kill points: {} each instruction, {} with SIGKILL, {} of a repairer (and {} that change nothing), "
-      "{} frozen\n",
-      killed_, real_, nested_, same_, frozen_);
+      "  kill points: {} of an operation, {} with SIGKILL, {} of a repairer, {} frozen; {} more change nothing\n",
+      sums_.killed, sums_.real, sums_.nested, sums_.frozen, sums_.same);
   fmt::print("  hangs {}, losses {}, duplicates {}, failures {}\n  repairs:", hangs, losses, duplicates, failures_);
   bool every_kind = true;
   for (const auto& [kind, count] : repairs_) {

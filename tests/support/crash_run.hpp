@@ -45,7 +45,14 @@ class crash_run {
   [[nodiscard]] bool begin(int argc, char** argv);
   [[nodiscard]] bool full() const { return full_; }
   [[nodiscard]] std::size_t seed() const { return seed_; }
-  /// Kills, nests and freezes; says what failed, and goes on.
+  struct sums {
+    std::size_t instructions = 0;
+    std::size_t killed = 0, real = 0, nested = 0, frozen = 0;
+    std::size_t same = 0;  // not visited, because survivors would have seen what they saw at the last visit
+  };
+  /// Does `work`, one operation, if it is its turn; says what failed, and goes on.
+  void attempt(const std::string& title, const std::function<void(sums&)>& work);
+  /// Kills, nests and freezes.
   void cut(arena& memory, const crash_case& c, const crash_budget& budget = {});
   /// Prints the sums; the exit code.
   [[nodiscard]] int report() const;
@@ -60,8 +67,8 @@ class crash_run {
   std::string name_;
   bool full_ = false;
   std::size_t seed_ = 0, share_ = 1;
-  std::size_t considered_ = 0, operations_ = 0, instructions_ = 0;
-  std::size_t killed_ = 0, real_ = 0, nested_ = 0, same_ = 0, frozen_ = 0, failures_ = 0;
+  std::size_t considered_ = 0, operations_ = 0, failures_ = 0;
+  sums sums_;
   std::map<std::string, std::size_t> repairs_;
 };
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "stepper.hpp"
 
+#include <linux/futex.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +63,12 @@ void visit(arena& a, const std::function<void()>& judge, const char* what, std::
     throw std::runtime_error{where + ": " + e.what()};
   }
   a.restore(saved);
+}
+
+user_regs_struct registers_of(pid_t pid) {
+  user_regs_struct r{};
+  if (::ptrace(PTRACE_GETREGS, pid, nullptr, &r) != 0) throw std::runtime_error{"ptrace: registers"};
+  return r;
 }
 
 }  // namespace
@@ -135,9 +145,7 @@ bool stepped_child::step(std::size_t count) {
 }
 
 std::uintptr_t stepped_child::address() const {
-  user_regs_struct registers{};
-  if (::ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) != 0) throw std::runtime_error{"ptrace: registers"};
-  return registers.rip;
+  return registers_of(pid_).rip;
 }
 
 bool stepped_child::at_system_call() const {
@@ -183,6 +191,62 @@ std::optional<bool> stepped_child::walk(const step_path& path, std::size_t k) {
   }
   steps_ = k;
   return true;
+}
+
+std::optional<stepped_child::system_call> stepped_child::next_call() {
+  static const std::uint64_t vdso = ::getauxval(AT_SYSINFO_EHDR);
+  constexpr std::uint64_t vdso_bytes = 0x2000;
+  user_regs_struct r = registers_of(pid_);
+  if (r.rip - vdso < vdso_bytes) {  // at its first instruction: the return address is on top of the stack
+    run_to(static_cast<std::uint64_t>(::ptrace(PTRACE_PEEKDATA, pid_, r.rsp, nullptr)));
+    r = registers_of(pid_);
+  }
+  // Its text is ours: this is a fork of us.
+  if (const auto* text = reinterpret_cast<const unsigned char*>(r.rip); text[0] != 0x0f || text[1] != 0x05)
+    return std::nullopt;
+  return system_call{r.rax, {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}};
+}
+
+long stepped_child::call_result() const {
+  return static_cast<long>(registers_of(pid_).rax);
+}
+
+std::optional<stepped_child::system_call> stepped_child::run_call() {
+  system_call call{};
+  for (const bool before : {true, false}) {
+    if (::ptrace(PTRACE_SYSCALL, pid_, nullptr, nullptr) != 0) throw std::runtime_error{"ptrace: to a system call"};
+    wait_stopped();
+    if (page_->phase.load() == 2) return std::nullopt;
+    const user_regs_struct r = registers_of(pid_);
+    if (before) call = {r.orig_rax, {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}};
+  }
+  return call;
+}
+
+void stepped_child::mark_robust_mutexes(const void* first, const void* last) const {
+  const auto read = [this](std::uint64_t address) {
+    std::uint64_t value = 0;
+    const iovec here{&value, sizeof value};
+    const iovec there{reinterpret_cast<void*>(address), sizeof value};
+    return ::process_vm_readv(pid_, &here, 1, &there, 1, 0) == sizeof value ? value : 0;
+  };
+  const auto mark = [&](std::uint64_t entry, std::uint64_t offset) {
+    const std::uint64_t at = (entry & ~1ULL) + offset;  // the lowest bit is a flag of PI mutexes
+    if (at < reinterpret_cast<std::uint64_t>(first) || at >= reinterpret_cast<std::uint64_t>(last)) return;
+    auto& word = *reinterpret_cast<std::atomic<std::uint32_t>*>(at);
+    const std::uint32_t seen = word.load();
+    if ((seen & FUTEX_TID_MASK) == static_cast<std::uint32_t>(pid_))
+      word.store((seen & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+  };
+  std::uint64_t head = 0;  // set_robust_list(2): the first entry, the offset of the futex words, the pending entry
+  std::size_t head_bytes = 0;
+  if (::syscall(SYS_get_robust_list, pid_, &head, &head_bytes) != 0 || head == 0) return;
+  const std::uint64_t offset = read(head + 8);
+  std::uint64_t entry = read(head);
+  for (int bound = 2048; entry != 0 && entry != head && bound != 0; --bound, entry = read(entry & ~1ULL)) {
+    mark(entry, offset);
+  }
+  if (const std::uint64_t pending = read(head + 16); pending != 0) mark(pending, offset);
 }
 
 void stepped_child::finish() {

@@ -74,6 +74,22 @@ class stepped_child {
   [[nodiscard]] step_path record();
   /// Whether the next instruction is a system call.
   [[nodiscard]] bool at_system_call() const;
+
+  struct system_call {
+    std::uint64_t number;
+    std::uint64_t arguments[6];
+  };
+  /// The system call that the next step() makes, if it makes one.  A function of the vDSO, in which the child stands,
+  /// is run to its end first: its loops wait for a moment without a clock tick, and never end at walking pace.
+  [[nodiscard]] std::optional<system_call> next_call();
+  /// What the last step, a system call, returned.
+  [[nodiscard]] long call_result() const;
+  /// At full speed through the next system call, which it returns; nothing if `body` returned before.
+  std::optional<system_call> run_call();
+  /// Marks the robust mutexes that the child holds as the kernel would when it dies; those between `first` and `last`,
+  /// which must be shared memory, at the same address here.
+  void mark_robust_mutexes(const void* first, const void* last) const;
+
   /// To the end of `body` at full speed.
   void finish();
   /// SIGKILL, and waits until the kernel has marked its robust mutexes.

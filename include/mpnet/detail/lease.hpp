@@ -43,8 +43,8 @@ static_assert(sizeof(pool_claim) == 64);
 struct alignas(cache_line) lease {
   pthread_mutex_t alive;                   // robust, process-shared; first word is the futex word
   std::atomic<std::uint32_t> incarnation;  // counts the owners of this lease; changed only while nobody holds it
-  std::atomic<std::uint16_t> slot;         // the owner's process slot
-  std::atomic<std::uint16_t> state;        // lease_state
+  std::atomic<std::uint16_t> slot;         // the owner's process slot; taken together with
+  std::atomic<std::uint16_t> state;        // lease_state, in one exchange of both (mem/lease.cpp)
   std::atomic<std::uint32_t> tid;          // the owner's thread id in its own PID namespace, for people
   std::atomic<std::uint32_t> key;          // names this owner of this lease in ring words; 0: not yet computed
   ring_claim ring;
@@ -52,6 +52,7 @@ struct alignas(cache_line) lease {
 };
 static_assert(sizeof(lease) == 192);
 
+/// `lease_recovering`: its thread is dead and all that it had claimed is repaired; the next owner is not let in yet.
 enum lease_state : std::uint16_t { lease_free, lease_taken, lease_recovering };
 
 [[nodiscard]] inline std::atomic<std::uint32_t>& alive_word(lease& l) noexcept {
