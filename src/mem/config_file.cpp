@@ -20,6 +20,7 @@
 #include "mem/hugetlb.hpp"
 #include "mem/local_state.hpp"
 #include "mem/log.hpp"
+#include "mem/shared_layout.hpp"
 
 namespace mpnet::mem {
 
@@ -122,12 +123,12 @@ void check_windows(const std::string& path, int fd, const config_header& header)
 }
 
 void check_header(const std::string& path, const config_header& header) {
-  if (header.version != config_version || header.layout != control_layout) {
+  if (header.version != config_version || header.layout != shared_layout) {
     throw error{
         errc::incompatible,
         fmt::format("{}: made by a build with another layout (version {}, layout {:016x}; ours {}, {:016x}); use the "
                     "same release of mpnet, or another --file-prefix",
-                    path, header.version, header.layout, config_version, control_layout)};
+                    path, header.version, header.layout, config_version, shared_layout)};
   }
   if (header.segment_count == 0 || header.segment_count > max_segments || header.base_address % (1ULL << 30) != 0 ||
       header.region_bytes < control_window_bytes || header.region_bytes > (508ULL << 30)) {

@@ -19,6 +19,7 @@
 #include "mem/log.hpp"
 #include "mem/membership.hpp"
 #include "mem/runtime_dir.hpp"
+#include "mem/shared_layout.hpp"
 
 namespace mpnet::mem {
 namespace {
@@ -66,7 +67,7 @@ void fill_header(control& c, const group_options& o, std::uint64_t base, std::ui
   config_header& h = c.config;
   h.version = config_version;
   h.header_bytes = sizeof h;
-  h.layout = control_layout;
+  h.layout = shared_layout;
   std::strncpy(h.boot_id, boot_id().c_str(), sizeof h.boot_id - 1);
   h.base_address = base;
   h.region_bytes = region_bytes;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Descriptors, disk, hugepages and addresses that end in the middle of an operation: each operation fails with a text,
 // takes nothing with it, and works again once there is room.
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <mpnet/eal.hpp>
 #include <mpnet/event.hpp>
@@ -288,6 +290,41 @@ TEST_CASE("exhaustion: hugepages that end in the middle of use are an error that
     most = allocate(g, 5 << 20);
     std::memset(most, 2, 5 << 20);
     return 0;
+  }};
+  const int code = c.wait(60'000);
+  if (code == 77) {
+    WARN("SKIP: no mount namespace, or no free hugepage");
+    return;
+  }
+  CHECK(code == 0);
+}
+
+TEST_CASE("exhaustion: hugepages of a group whose last member was killed are free after the next start", "[faults]") {
+  if (!is_root()) return;
+  const own_runtime runtime{"last"};
+  const std::string mount = runtime.path() + "/pages";
+  std::filesystem::create_directory(mount);
+  test::child c{[&] {
+    if (!own_mounts()) return 77;
+    if (::mount("none", mount.c_str(), "hugetlbfs", 0, "size=8M,pagesize=2M,mode=0700") != 0) return 77;
+    const group_options options{.file_prefix = "x", .type = process_type::primary, .huge_dirs = {mount}};
+    const auto free_pages = [&] {
+      struct statfs fs {};
+      return ::statfs(mount.c_str(), &fs) == 0 ? fs.f_bfree : 0;
+    };
+    const auto all = free_pages();
+    test::child dead{[&] {
+      group g{options};
+      std::memset(allocate(g, 3 << 20), 1, 3 << 20);
+      return ::raise(SIGKILL);
+    }};
+    if (dead.wait() != 1000 + SIGKILL) return 77;  // no page was to be had
+    if (free_pages() == all) return 10;
+    {
+      group g{options};
+      if (g.memory().committed_bytes != 0 || g.memory().block_count != 0) return 11;
+    }
+    return free_pages() == all && std::filesystem::is_empty(mount) ? 0 : 12;
   }};
   const int code = c.wait(60'000);
   if (code == 77) {

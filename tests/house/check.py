@@ -126,6 +126,31 @@ def check_examples():
                 yield f"{path}:{number}: includes {m.group(1)}, which is not public"
 
 
+def fields_of(path, wanted=None):
+    """(struct, field) of the structs at the outer level of a header, as layout_hash() wants them named."""
+    for m in re.finditer(r"^struct (?:alignas\(\w+\) )?(\w+) \{\n(.*?)^\}", text(path), re.S | re.M):
+        name, body = m.group(1), re.sub(r"//[^\n]*", "", m.group(2))
+        if wanted and name not in wanted:
+            continue
+        inner = re.search(r"struct (\w+) \{(.*?)\} (\w+)\[", body, re.S)
+        parts = [(name, body)]
+        if inner:
+            parts = [(f"{name}::{inner.group(1)}", inner.group(2)), (name, body.replace(inner.group(0), f"x {inner.group(3)}["))]
+        for struct, declarations in parts:
+            for declaration in re.sub(r"alignas\([^)]*\)|<[^;]*>|\[[^\]]*\]", "", declarations).split(";"):
+                names = declaration.split(",")
+                if names[0].split():
+                    yield from ((struct, n.split()[-1]) for n in names)
+
+
+def check_layout():
+    hashed = text("src/mem/shared_layout.hpp")
+    leaf = [(f"detail::{s}", f) for s, f in fields_of("include/mpnet/detail/lease.hpp", ("ring_claim", "pool_claim", "lease"))]
+    for struct, field in [*fields_of("src/mem/control.hpp"), *leaf]:
+        if not re.search(rf"MPNET_FIELD\({struct}, {field}\)", hashed):
+            yield f"src/mem/shared_layout.hpp: {struct}::{field} is shared and not in the hash"
+
+
 def check_names():
     for path in files("tests"):
         if path.endswith(".cpp"):
