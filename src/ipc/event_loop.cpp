@@ -33,6 +33,14 @@ constexpr std::uint64_t timer_tag = 1;  // ids of watches start above
 constexpr std::uint64_t doorbell_tag = 2;
 constexpr std::uint64_t first_id = 16;
 
+void complain(const char* what) noexcept {
+  try {
+    log(log_level::error, "EVENT", std::string{"callback threw: "} + what);
+  } catch (const std::bad_alloc&) {
+    // No memory left, which is what the callback threw for, too.
+  }
+}
+
 }  // namespace
 
 struct event_loop::impl {
@@ -90,9 +98,9 @@ void event_loop::impl::call(std::uint64_t id, F&& callback) {
   try {
     callback();
   } catch (const std::exception& fault) {
-    log(log_level::error, "EVENT", std::string{"callback threw: "} + fault.what());
+    complain(fault.what());
   } catch (...) {
-    log(log_level::error, "EVENT", "callback threw something that is no std::exception");
+    complain("something that is no std::exception");
   }
   const std::lock_guard lock{mutex};
   running = 0;
@@ -105,15 +113,9 @@ void event_loop::impl::run(const std::function<void()>& on_start) {
   for (;;) {
     std::array<epoll_event, 16> events{};
     const int n = ::epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), -1);
-    try {
-      for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
-      run_alarms();
-      run_posted();
-    } catch (const std::bad_alloc&) {
-      // What is posted and due stays; somebody may give memory back meanwhile.
-      ::usleep(1000);
-      ring();
-    }
+    for (int i = 0; i < n; ++i) handle(events[static_cast<std::size_t>(i)]);
+    run_alarms();
+    run_posted();
     const std::lock_guard lock{mutex};
     if (stopping && posted.empty()) return;
   }
@@ -158,12 +160,15 @@ void event_loop::impl::run_alarms() {
 }
 
 void event_loop::impl::run_posted() {
-  std::deque<std::function<void()>> batch;
-  {
-    const std::lock_guard lock{mutex};
-    batch.swap(posted);
+  // One by one, without memory for a batch: where there is none left, the end of the loop must still come.
+  std::unique_lock lock{mutex};
+  for (std::size_t left = posted.size(); left > 0; --left) {  // what these post waits for the next round
+    const std::function<void()> function = std::move(posted.front());
+    posted.pop_front();
+    lock.unlock();
+    call(doorbell_tag, function);
+    lock.lock();
   }
-  for (auto& function : batch) call(doorbell_tag, function);
 }
 
 void event_loop::impl::tell(const group_event& event) {

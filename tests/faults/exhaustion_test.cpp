@@ -357,7 +357,7 @@ TEST_CASE("exhaustion: too little address space is an error that says how to rai
   const sweep s = under_each(
       60,
       [&](int step) {
-        limit(RLIMIT_AS, address_bytes() + region_bytes + (static_cast<rlim_t>(step) << 20) * 4);
+        limit(RLIMIT_AS, address_bytes() + region_bytes + (static_cast<rlim_t>(step + 1) << 22));
         return outcome_of([] {
           eal e{eal_arguments("x")};
           e.launch_all([] { return 0; });
