@@ -51,7 +51,7 @@ void limit(int resource, rlim_t most) {
   ::setrlimit(static_cast<__rlimit_resource_t>(resource), &r);
 }
 
-std::uint64_t address_bytes() {
+[[maybe_unused]] std::uint64_t address_bytes() {
   std::ifstream file{"/proc/self/statm"};
   std::uint64_t pages = 0;
   file >> pages;
