@@ -148,7 +148,7 @@ contestants mpnet_mbuf_rings() {
 
 contestants mpnet_forwarders() {
   contestants all;
-  all.push_back(std::make_unique<mpnet_packets<port_stage>>("pipeline", mpnet::ring_sync::single, true, true));
+  all.push_back(std::make_unique<mpnet_packets<port_stage>>("pipeline", mpnet::ring_sync::single, true));
   all.push_back(std::make_unique<mpnet_packets<forward_stage>>("null ports", mpnet::ring_sync::single, true));
   return all;
 }
