@@ -53,6 +53,8 @@ until "$work/hall" --lcores 1@0 --proc-type=secondary $options >/dev/null 2>&1 &
   sleep 0.1
 done
 kill -KILL $hall
+wait $hall 2>/dev/null || :
+[ ! -x "$prefix/bin/mpnet" ] || "$prefix/bin/mpnet" clean --file-prefix "readme-$$"
 
 for application in "$source"/examples/*/CMakeLists.txt; do
   [ -e "$application" ] || continue
