@@ -10,10 +10,11 @@
 //   single           one thread uses that side: the fastest, always
 //   many             the default; threads take turns.  Right for most uses: a turn costs one atomic instruction, a
 //                    stopped thread holds others up for a bounded time only, and zero-copy calls work
-//   many_concurrent  threads work side by side in lanes; no order between different producers.  For more than one
-//                    processor on a side all the time
-// and for the ring `apart`, where producers and consumers run on different processors.  fixed_ring.hpp has a handle for
-// modes known when the program is compiled.
+//   many_concurrent  threads work side by side in lanes.  Each producer's objects stay in order, unless it steps aside
+//                    from a stopped process; between producers there is no order.  For more than one processor on a
+//                    side all the time
+// and for the ring `apart`, where producers and consumers run on different processors.  ring_sync says more;
+// fixed_ring.hpp has a handle for modes known when the program is compiled.
 #pragma once
 
 #include <mpnet/detail/ring_copy.hpp>

@@ -30,12 +30,12 @@ enum class ring_sync : std::uint8_t {
   /// If it died, they repair at once and go on.  Fastest under little contention and with more threads than processors.
   many,
   /// Any number, side by side: the ring has lanes, each a ring of the `many` kind with the full capacity; a producer
-  /// has
-  /// a lane of its own (shared with others when there are more producers than lanes), consumers look at their own lane
-  /// first and at the others in turn.  Threads do not wait for each other, and a stopped one holds up one lane only.
-  /// What it costs: objects of one producer come out in order, those of different producers in any; a producer that
-  /// steps aside because its lane is held by a stopped process may overtake itself; dequeue_bulk() takes from one lane;
-  /// the memory is that of all lanes; no zero-copy calls.
+  /// has a lane of its own (shared with others when there are more producers than lanes), consumers look at their own
+  /// lane first and at the others in turn.  Threads do not wait for each other, and a stopped one holds up one lane
+  /// only.  Order: what one thread puts in is taken out in the order in which it was put in, whoever dies; between
+  /// different threads there is no order.  The exception: a producer steps aside when somebody who is stopped holds its
+  /// lane, and what it puts into the other lane may be taken out before or after what it has in its own.
+  /// What it costs besides: dequeue_bulk() takes from one lane; the memory is that of all lanes; no zero-copy calls.
   many_concurrent,
 };
 
