@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// mpnet-bench kill: a secondary that is busy with a pool and rings is killed at a random moment, again and again, while
-// the primary works on the same pool and rings.  Then the same is done to DPDK.
+// mpnet-bench kill: a secondary that is busy with a pool and rings is killed, again and again, while the primary works
+// on the same pool and rings.  Then the same is done to DPDK.
+//
+// Half of the kills come at a random moment.  The others are aimed: at a random instruction of one of the phases of a
+// ring's operation, each phase as often as the others, because some are too short to be met by chance.  In half of
+// these the survivor leaves the ring alone until recovery is over, so that the conductor finds what there is to repair.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <mpnet/detail/lease.hpp>
@@ -15,6 +19,7 @@
 
 #include "actors.hpp"
 #include "control_bench.hpp"
+#include "kill_aim.hpp"
 #include "kill_dpdk.hpp"
 #include "machine.hpp"
 #include "matrix.hpp"
@@ -39,9 +44,15 @@ struct kill_state {
   std::atomic<std::uint64_t> killed_at;      // cycles
   std::atomic<std::uint32_t> settled;        // survivor: one more once it has dealt with a kill
   std::atomic<std::uint32_t> stop;
+  std::atomic<std::uint32_t> rest;     // main: the survivor leaves the shared ring alone …
+  std::atomic<std::uint32_t> resting;  // … and says so
+  kill_targets targets;                // the victim's, before its first round
   // The survivor's account of the last kill, in cycles, and of all.
   double from_mark, from_kill, to_recovered;
-  std::uint64_t lost, duplicated, unsettled, rolled_back, finished, returned, pool_undone;
+  std::uint64_t lost, duplicated, unsettled;
+  // Repairs by kind.
+  std::uint64_t undone_by_waiters, finished_by_waiters, undone_by_recovery, finished_by_recovery, published_late;
+  std::uint64_t returned, pool_undone;
 };
 
 /// One process's view of pool and rings.
@@ -84,10 +95,12 @@ struct work_place {
 void victim(kill_state& state, const std::string& prefix, unsigned processor) {
   const auto eal = enter_mpnet(prefix, false, victim_lcore, processor);
   work_place place{*eal};
+  place.send();  // takes a lease's key, if it has none yet
+  state.targets = {place.shared.header(), place.oneway.header(), mpnet::detail::claim_key(*mpnet::detail::this_lease)};
   for (std::uint64_t round = 1;; ++round) {
     place.through_shared();
     place.send();
-    state.victim_rounds.store(round, std::memory_order_relaxed);  // relaxed: a sign of life
+    state.victim_rounds.store(round, std::memory_order_release);  // the targets come with it
   }
 }
 
@@ -100,10 +113,15 @@ class survivor {
     state_.ready.store(1, std::memory_order_release);
     std::uint32_t dealt_with = 0;
     while (state_.stop.load(std::memory_order_relaxed) == 0) {  // relaxed: nothing comes with it
-      place_.through_shared();
+      const bool rests = state_.rest.load(std::memory_order_acquire) != 0;
+      if (!rests) place_.through_shared();
       place_.receive();
+      state_.resting.store(rests ? 1 : 0, std::memory_order_release);
       if (state_.kills.load(std::memory_order_acquire) == dealt_with) continue;
-      after_kill();
+      if (!rests) after_kill();
+      wait_for_recovery();
+      if (!rests) state_.to_recovered = static_cast<double>(cycles() - last_alive_);
+      account();
       state_.settled.store(++dealt_with, std::memory_order_release);
     }
   }
@@ -113,21 +131,18 @@ class survivor {
   /// between two looks: the earlier look counts, so the figure is an upper bound.
   void after_kill() {
     const auto& lease = mpnet::detail::lease_table[victim_lcore];
-    std::uint64_t last_alive = cycles();
+    last_alive_ = cycles();
     // The event thread may have recovered and freed the lease, mark and all, between two looks.
     while (!mpnet::detail::is_dead(lease) && lease.state.load(std::memory_order_acquire) != mpnet::detail::lease_free) {
-      last_alive = cycles();
+      last_alive_ = cycles();
       place_.through_shared();
       place_.receive();
     }
     while (!place_.through_shared()) place_.receive();
     const auto now = cycles();
-    state_.from_mark = static_cast<double>(now - last_alive);
+    state_.from_mark = static_cast<double>(now - last_alive_);
     const auto killed_at = state_.killed_at.load(std::memory_order_relaxed);  // relaxed: came with `kills`
     state_.from_kill = static_cast<double>(now - killed_at);
-    wait_for_recovery();
-    state_.to_recovered = static_cast<double>(cycles() - last_alive);
-    account();
   }
 
   void wait_for_recovery() {
@@ -136,11 +151,16 @@ class survivor {
     for (const auto& r : mpnet::list_recoveries(g)) {
       if (r.sequence <= seen_) continue;
       seen_ = r.sequence;
-      state_.rolled_back += r.claims_rolled_back;
-      state_.finished += r.claims_finished;
       state_.returned += r.objects_returned;
     }
-    state_.pool_undone = place_.pool.header()->claims_undone.load(std::memory_order_relaxed);  // relaxed: a statistic
+    // relaxed: statistics
+    state_.pool_undone = place_.pool.header()->claims_undone.load(std::memory_order_relaxed);
+    const auto& many = place_.shared.header()->repairs;
+    state_.undone_by_waiters = many.undone_by_waiters.load(std::memory_order_relaxed);
+    state_.finished_by_waiters = many.finished_by_waiters.load(std::memory_order_relaxed);
+    state_.undone_by_recovery = many.undone_by_recovery.load(std::memory_order_relaxed);
+    state_.finished_by_recovery = many.finished_by_recovery.load(std::memory_order_relaxed);
+    state_.published_late = place_.oneway.header()->repairs.published_late.load(std::memory_order_relaxed);
   }
 
   void account() {
@@ -155,22 +175,40 @@ class survivor {
   std::unique_ptr<mpnet::eal> eal_;
   work_place place_;
   std::uint64_t seen_ = 0;
+  std::uint64_t last_alive_ = 0;
 };
 
 struct results {
   std::vector<double> from_mark, from_kill, to_recovered;
   unsigned kills = 0, wedges = 0;
+  unsigned aimed = 0, reached = 0;  // kills aimed at a phase, and those that fell there
 };
 
-void kill_one(kill_state& state, const std::string& prefix, unsigned processor, std::mt19937& random) {
+/// Where the next kill falls.
+struct shot {
+  bool aimed, rests;
+  explicit shot(unsigned index) : aimed(index % 2 == 1), rests(index % 4 == 3) {}
+};
+
+void kill_one(kill_state& state, const std::string& prefix, unsigned processor, std::mt19937& random, results& all) {
+  const shot next{all.kills};
   state.victim_rounds.store(0, std::memory_order_relaxed);  // relaxed: the fork orders it
   actor one{[&] { victim(state, prefix, processor); }};
-  if (!eventually([&] { return state.victim_rounds.load(std::memory_order_relaxed) > 200 || one.ended(); }) ||
+  if (!eventually([&] { return state.victim_rounds.load(std::memory_order_acquire) > 200 || one.ended(); }) ||
       one.ended()) {
     throw std::runtime_error{"kill: a victim did not get to work"};
   }
-  const auto moment = cycles() + random() % static_cast<std::uint64_t>(200 * cycles_per_us());
-  while (cycles() < moment) {
+  state.rest.store(next.rests ? 1 : 0, std::memory_order_release);
+  static_cast<void>(
+      eventually([&] { return state.resting.load(std::memory_order_acquire) == (next.rests ? 1U : 0U); }));
+  if (next.aimed) {
+    ++all.aimed;
+    const auto phase = static_cast<kill_phase>(random() % kill_phases);
+    if (lead_to(one.pid(), state.targets, phase, random)) ++all.reached;
+  } else {
+    const auto moment = cycles() + random() % static_cast<std::uint64_t>(200 * cycles_per_us());
+    while (cycles() < moment) {
+    }
   }
   state.killed_at.store(cycles(), std::memory_order_relaxed);  // relaxed: published by `kills`
   kill(one.pid(), SIGKILL);
@@ -191,7 +229,8 @@ results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
     throw std::runtime_error{"kill: the survivor did not start"};
   }
   while (all.kills < kills) {
-    kill_one(state, prefix, processors.back(), random);
+    const bool rests = shot{all.kills}.rests;
+    kill_one(state, prefix, processors.back(), random, all);
     ++all.kills;
     if (!eventually([&] { return state.settled.load(std::memory_order_acquire) == all.kills || primary.ended(); },
                     30'000) ||
@@ -199,6 +238,7 @@ results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
       ++all.wedges;
       return all;  // a wedged survivor proves the point; there is nothing left to measure
     }
+    if (rests) continue;
     all.from_mark.push_back(state.from_mark);
     all.from_kill.push_back(state.from_kill);
     all.to_recovered.push_back(state.to_recovered);
@@ -214,15 +254,25 @@ void print_times(const char* what, const std::vector<double>& cycles_taken) {
              quantile(cycles_taken, 1) / us);
 }
 
+std::vector<std::pair<const char*, std::uint64_t>> repairs_of(const kill_state& state) {
+  return {{"ring's claim undone, by a survivor on the spot", state.undone_by_waiters},
+          {"ring's claim finished, by a survivor on the spot", state.finished_by_waiters},
+          {"ring's claim undone, by the conductor", state.undone_by_recovery},
+          {"ring's claim finished, by the conductor", state.finished_by_recovery},
+          {"single side published late, by the conductor", state.published_late},
+          {"pool's claim undone, by anyone", state.pool_undone},
+          {"object returned to its pool", state.returned}};
+}
+
 void print_tables(const kill_state& state, const results& mpnet, const dpdk_kills& dpdk) {
   fmt::print("{}\n\n| | kills | wedges | objects lost |\n|---|---|---|---|\n", describe_machine());
   fmt::print("| mpnet | {} | {} | {} (duplicated: {}, unsettled: {}) |\n", mpnet.kills, mpnet.wedges, state.lost,
              state.duplicated, state.unsettled);
   if (dpdk.kills != 0) fmt::print("| DPDK MP/MC and mempool | {} | {} | {} |\n", dpdk.kills, dpdk.wedges, dpdk.lost);
+  fmt::print("\n{} of {} kills were aimed at a phase of a ring's operation; {} fell there.\n", mpnet.aimed, mpnet.kills,
+             mpnet.reached);
   fmt::print("\n| repairs by kind | count |\n|---|---|\n");
-  fmt::print("| claims undone, pool, by anyone | {} |\n| claims undone, by the conductor | {} |\n", state.pool_undone,
-             state.rolled_back);
-  fmt::print("| claims finished, by the conductor | {} |\n| objects returned | {} |\n", state.finished, state.returned);
+  for (const auto& [kind, count] : repairs_of(state)) fmt::print("| {} | {} |\n", kind, count);
   fmt::print("\n| microseconds until | median | 99 % | longest |\n|---|---|---|---|\n");
   print_times("the survivor proceeds, from the kernel's death mark", mpnet.from_mark);
   print_times("the survivor proceeds, from the kill", mpnet.from_kill);
@@ -248,8 +298,12 @@ int run_kill(const options& o) {
     print_tables(state, mpnet, dpdk);
   }
   // A kind that never occurred was not tested; a smoke run is too short to tell.
-  const bool every_kind = o.smoke || (state.pool_undone != 0 && state.rolled_back != 0 && state.returned != 0);
-  if (!every_kind) std::fprintf(stderr, "mpnet-bench: a kind of repair never occurred: more --kills\n");
+  bool every_kind = true;
+  for (const auto& [kind, count] : repairs_of(state)) {
+    if (o.smoke || count != 0) continue;
+    every_kind = false;
+    std::fprintf(stderr, "mpnet-bench: a kind of repair never occurred (%s): more --kills\n", kind);
+  }
   const bool sound = mpnet.wedges == 0 && state.lost == 0 && state.duplicated == 0 && state.unsettled == 0;
   if (!sound) std::fprintf(stderr, "mpnet-bench: wedges, or objects lost, duplicated or unsettled\n");
   return sound && every_kind ? 0 : 1;

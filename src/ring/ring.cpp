@@ -79,6 +79,9 @@ ring_header* format_one(void* memory, const ring_options& options, const ring_ty
   h->size_bytes = size_bytes;
   h->bell.store(0, std::memory_order_relaxed);  // relaxed: as in format_side
   h->sleeping.store(0, std::memory_order_relaxed);
+  for (auto* count : {&h->repairs.undone_by_waiters, &h->repairs.finished_by_waiters, &h->repairs.undone_by_recovery,
+                      &h->repairs.finished_by_recovery, &h->repairs.published_late})
+    count->store(0, std::memory_order_relaxed);
   const bool laned = (flags & ring_laned) != 0;
   format_side(h->producer, h->produced, *h, laned ? ring_sync::many_concurrent : options.producers);
   format_side(h->consumer, h->consumed, *h, laned ? ring_sync::many_concurrent : options.consumers);
@@ -108,6 +111,16 @@ bool header_is_sound(const ring_header& h, std::size_t size_bytes) {
     if (own->path != path_of(*own, h)) return false;
   }
   return true;
+}
+
+// Whether this process owns a private ring; one whose owner died belongs to the first that attaches.
+bool ring_is_mine(ring_header& h) {
+  const std::atomic_ref<std::uint16_t> owner{h.owner_slot};
+  auto nobody = static_cast<std::uint16_t>(no_process);
+  const auto me = static_cast<std::uint16_t>(process_tag - 1);
+  // [A-owner] recovery has emptied it.  relaxed: a failure is only compared.
+  return owner.compare_exchange_strong(nobody, me, std::memory_order_acquire, std::memory_order_relaxed) ||
+         nobody == me;
 }
 
 [[noreturn]] void attach_failed(const char* name, errc code, const std::string& why) {
@@ -162,7 +175,7 @@ ring_header* ring_attach(void* memory, std::size_t size_bytes, const ring_type& 
                   "its elements are of another type; attach with the type that it was made with");
   if (!header_is_sound(*h, size_bytes))
     attach_failed(name, errc::corrupt, "its header contradicts itself; destroy it and make it again");
-  if ((h->flags & ring_private) != 0 && process_tag != 0 && h->owner_slot + 1 != process_tag)
+  if ((h->flags & ring_private) != 0 && process_tag != 0 && !ring_is_mine(*h))
     attach_failed(name, errc::busy,
                   fmt::format("it was made for process {} alone (shared_between_processes = false)", h->owner_slot));
   return h;

@@ -24,6 +24,9 @@ ring_own& own_of(ring_header& h, ring_side side) {
 ring_published& published_of(ring_header& h, ring_side side) {
   return side == ring_side::producer ? h.produced : h.consumed;
 }
+void count_one(std::atomic<std::uint64_t>& kind) {
+  kind.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+}
 
 }  // namespace
 
@@ -58,7 +61,8 @@ std::uint64_t ring_wait_idle(ring_header& h, ring_side side, std::uint64_t word)
   for (int round = 0; round < wait_rounds; ++round) {
     if (key_is_dead(word & key_mask)) {
       bool finished = false;
-      ring_repair_claim(h, side, word, finished);
+      if (ring_repair_claim(h, side, word, finished))
+        count_one(finished ? h.repairs.finished_by_waiters : h.repairs.undone_by_waiters);
     } else {
       for (int i = 0; i < pauses_between_looks; ++i) cpu_relax();
     }
@@ -101,25 +105,28 @@ void for_each_part(ring_header& h, const Visit& visit) {
     visit(ring_lane(h, i, ring_lane_bytes(h.slot_count, h.element_size)));
 }
 
-void repair_one(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
+void repair_one(ring_header& h, recovery_counts& counts) noexcept {
   for (const ring_side side : {ring_side::producer, ring_side::consumer}) {
     ring_own& own = own_of(h, side);
     if (own.sync == ring_sync::single) {
-      if (publish_late(h, side)) ++counts.rolled_forward;
+      if (publish_late(h, side)) ++counts.rolled_forward, count_one(h.repairs.published_late);
       continue;
     }
     const std::uint64_t word = own.word.load(std::memory_order_acquire);  // [A-word]
     if ((word & key_mask) == 0 || !key_is_dead(word & key_mask)) continue;
     bool finished = false;
-    if (ring_repair_claim(h, side, word, finished)) ++(finished ? counts.rolled_forward : counts.rolled_back);
+    if (!ring_repair_claim(h, side, word, finished)) continue;
+    ++(finished ? counts.rolled_forward : counts.rolled_back);
+    count_one(finished ? h.repairs.finished_by_recovery : h.repairs.undone_by_recovery);
   }
-  // What lay in a private ring goes with its process.
-  if ((h.flags & ring_private) != 0 && dead.tag != 0 && h.owner_slot + 1 == dead.tag) {
-    const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);            // [A-ptail]
-    h.consumer.next.store(produced, std::memory_order_release);                                // [R-next]
-    h.consumed.tail.store(produced, std::memory_order_release);                                // [R-ctail]
-    h.consumer.word.store((produced & position_mask) << key_bits, std::memory_order_release);  // [R-word]
-  }
+}
+
+// What lay in a private ring goes with its process.
+void empty_one(ring_header& h) noexcept {
+  const std::uint64_t produced = h.produced.tail.load(std::memory_order_acquire);            // [A-ptail]
+  h.consumer.next.store(produced, std::memory_order_release);                                // [R-next]
+  h.consumed.tail.store(produced, std::memory_order_release);                                // [R-ctail]
+  h.consumer.word.store((produced & position_mask) << key_bits, std::memory_order_release);  // [R-word]
 }
 
 void holdings_of_one(ring_header& h, const std::function<void(void*)>& visit) {
@@ -140,7 +147,14 @@ void holdings_of_one(ring_header& h, const std::function<void(void*)>& visit) {
 }  // namespace
 
 void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept {
-  for_each_part(h, [&](ring_header& part) { repair_one(part, dead, counts); });
+  for_each_part(h, [&](ring_header& part) { repair_one(part, counts); });
+  const std::atomic_ref<std::uint16_t> owner{h.owner_slot};
+  // relaxed: the dead one's, or none of its
+  if ((h.flags & ring_private) != 0 && dead.tag != 0 && owner.load(std::memory_order_relaxed) + 1 == dead.tag) {
+    for_each_part(h, [](ring_header& part) { empty_one(part); });
+    // [R-owner] last: whoever attaches next finds it empty; pairs with [A-owner] in ring_attach.
+    owner.store(static_cast<std::uint16_t>(no_process), std::memory_order_release);
+  }
   // A producer that died between its commit and its ring of the bell left sleepers asleep.
   if ((h.flags & ring_doorbell) != 0) ring_wake_consumers(h);
 }

@@ -91,3 +91,41 @@ TEST_CASE("threads with and without caches share a pool while recovery looks on"
   CHECK(detail::audit_pool(*p->header(), around, {}).in_backend == 600);
   p->for_each([](mbuf& m) { CHECK(m.reference_count() == 1); });
 }
+
+TEST_CASE("threads undo the claims of dying threads, all at once, and nothing is lost", "[pool][mbuf][threads]") {
+  constexpr std::uint16_t mortal = 100;
+  leases l;
+  plain_mbuf_pool p{{.mbuf_count = 300, .cache_size = 16, .data_room_bytes = 128}};
+  detail::pool_header& header = *p->header();
+  exchange others;
+  std::atomic<int> running{3};
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 3; ++i) {
+    threads.emplace_back([&, i] {
+      detail::this_lease = &detail::lease_table[i < 2 ? i + 1 : max_lcores + i];
+      work(*p, others, i, 1500);
+      detail::this_lease = nullptr;
+      running.fetch_sub(1);
+    });
+  }
+  detail::lease& own = detail::lease_table[mortal];
+  for (std::uint32_t k = 0; running.load() != 0; ++k) {
+    std::thread{[&] {
+      detail::alive_word(own).store(0, std::memory_order_relaxed);  // relaxed: the incarnation publishes it
+      const std::uint32_t incarnation = own.incarnation.fetch_add(1, std::memory_order_release) + 1;
+      auto& state = detail::chunk_at(header, k % header.chunk_count).state;
+      std::uint64_t word = state.load(std::memory_order_acquire);
+      const auto seen = detail::parse_chunk(word);
+      if (!seen.owned) state.compare_exchange_strong(word, detail::owned_chunk(seen.count, mortal, incarnation));
+      detail::alive_word(own).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release);  // and does not give it back
+    }}.join();
+  }
+  for (auto& t : threads) t.join();
+  others.drain();
+  detail::flush_thread_caches();
+  detail::flush_process_caches();
+  detail::backend_repair(header);
+  CHECK(p->stats().available == 300);
+  CHECK(header.claims_undone.load() != 0);
+  p->for_each([](mbuf& m) { CHECK(m.reference_count() == 1); });
+}

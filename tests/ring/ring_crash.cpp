@@ -41,10 +41,11 @@ constexpr std::uint32_t shift = 6;  // objects that passed through before: burst
 
 constexpr const char* rolled_back = "claims rolled back";
 constexpr const char* rolled_forward = "rolled forward";
-constexpr const char* by_waiter = "by a waiter";
+constexpr const char* undone_by_waiter = "undone by a waiter";
+constexpr const char* finished_by_waiter = "finished by a waiter";
 constexpr const char* taken_over = "taken over";
 constexpr const char* emptied = "private rings emptied";
-crash_run run{"ring_crash", {rolled_back, rolled_forward, by_waiter, taken_over, emptied}};
+crash_run run{"ring_crash", {rolled_back, rolled_forward, undone_by_waiter, finished_by_waiter, taken_over, emptied}};
 
 template <std::size_t Size>
 struct wide {
@@ -217,17 +218,21 @@ class scenario {
     require(!handle().dequeue(value), "too many objects");
   }
 
-  // What there is to repair before anybody has.
-  static void count_what_stands() {
+  // Single sides whose user died before it published; the next one does it unknowingly.
+  static void count_takeovers() {
     for (const detail::ring_header* part : parts()) {
       const auto count = [](const detail::ring_own& own, const detail::ring_published& published) {
-        if (own.sync == ring_sync::single)
-          run.repaired(taken_over, own.next != published.tail ? 1 : 0);
-        else
-          run.repaired(by_waiter, (own.word & detail::key_mask) != 0 ? 1 : 0);
+        run.repaired(taken_over, own.sync == ring_sync::single && own.next != published.tail ? 1 : 0);
       };
       count(part->producer, part->produced);
       count(part->consumer, part->consumed);
+    }
+  }
+
+  static void count_waiters_repairs() {
+    for (const detail::ring_header* part : parts()) {
+      run.repaired(undone_by_waiter, part->repairs.undone_by_waiters);
+      run.repaired(finished_by_waiter, part->repairs.finished_by_waiters);
     }
   }
 
@@ -242,7 +247,7 @@ class scenario {
 
   static void judge_by_draining(bool on_the_spot) {
     const ring<T> r = handle();
-    if (on_the_spot) count_what_stands();
+    if (on_the_spot) count_takeovers();
     verdict v;
     std::vector<std::uint32_t> left;
     const std::size_t expected = objects_to_come();
@@ -260,6 +265,7 @@ class scenario {
     }
     if (fits + late != capacity) v.add(v.hangs, fmt::format("producers hang: room for {} and {} late", fits, late));
     if (late != 0 && !on_the_spot) v.add(v.hangs, "the repair did not publish everything");
+    if (on_the_spot) count_waiters_repairs();
     for (actor_log& log : world->logs) decode<T>(log);
     const verdict found = judge(left, ring_carries_pool_objects<T>);
     run.hangs += v.hangs;

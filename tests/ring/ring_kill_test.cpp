@@ -224,6 +224,8 @@ TEST_CASE("a claim of a stopped process is waited for a bounded time, and repair
   CHECK(value == 7);
   CHECK(r.enqueue(8));
   CHECK(r.dequeue() == 8u);
+  CHECK(r.header()->repairs.undone_by_waiters.load() == 2);
+  CHECK(r.header()->repairs.undone_by_recovery.load() == 0);
   ::close(ready[0]);
   ::close(ready[1]);
 }

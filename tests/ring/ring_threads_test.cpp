@@ -21,6 +21,16 @@ class fake_leases {
   fake_leases(const fake_leases&) = delete;
   fake_leases& operator=(const fake_leases&) = delete;
   void hold(std::size_t index) { detail::this_lease = &table_[index]; }
+  // As a new owner of a lease whose last one is dead.
+  void take_over(std::size_t index) {
+    detail::lease& l = table_[index];
+    detail::alive_word(l).store(0, std::memory_order_relaxed);  // relaxed: the incarnation publishes it
+    l.incarnation.fetch_add(1, std::memory_order_release);
+    l.key.store(0, std::memory_order_relaxed);  // relaxed: for the owner
+    hold(index);
+  }
+  // What the kernel does when a thread ends.
+  static void die() { detail::alive_word(*detail::this_lease).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release); }
 
  private:
   std::unique_ptr<detail::lease[]> table_;
@@ -120,6 +130,102 @@ TEST_CASE("threads pass every object exactly once and in their producer's order,
   run({single, many_concurrent, 1, 3});
   run({single, single, 1, 1, true});
   run({many, many, 2, 2, true});
+}
+
+namespace {
+
+struct ledger {
+  std::atomic<std::uint64_t> put_count{0}, put_sum{0}, taken_count{0}, taken_sum{0};
+  // relaxed: counters
+  void put(std::uint64_t value) {
+    put_count.fetch_add(1, std::memory_order_relaxed), put_sum.fetch_add(value, std::memory_order_relaxed);
+  }
+  void took(std::uint64_t value) {
+    taken_count.fetch_add(1, std::memory_order_relaxed), taken_sum.fetch_add(value, std::memory_order_relaxed);
+  }
+};
+
+/// Claims places on one side of a ring without lanes, or of one lane, works on them, publishes that or not, and dies
+/// without giving the turn back.
+template <detail::ring_side Side>
+void die_in_a_turn(detail::ring_header& part, bool published, ledger& sums) {
+  using S = detail::side_of<Side>;
+  const auto grant = detail::claim_many<Side>(part, 3, detail::ring_amount::up_to);
+  if (grant.count != 0) {
+    auto* slots = reinterpret_cast<std::uint64_t*>(detail::ring_slots(part));
+    for (std::size_t i = 0; i < grant.count; ++i) {
+      std::uint64_t& slot = slots[(grant.position + i) & (part.slot_count - 1)];
+      if constexpr (Side == detail::ring_side::producer) {
+        slot = 1'000'000 + i;
+        if (published) sums.put(slot);
+      } else if (const std::uint64_t value = slot; published) {
+        sums.took(value);
+      }
+    }
+    if (published) S::published(part).tail.store(grant.position + grant.count, std::memory_order_release);
+  }
+  fake_leases::die();
+}
+
+void pass_on(const ring<std::uint64_t>& r, ledger& sums, const std::atomic<bool>& stop, std::uint64_t first) {
+  std::array<std::uint64_t, 5> burst{};
+  while (!stop.load()) {
+    for (std::uint64_t& value : burst) value = first++;
+    const std::size_t in = r.enqueue_burst(burst);
+    for (std::size_t i = 0; i < in; ++i) sums.put(burst[i]);
+    const std::size_t out = r.dequeue_burst(burst);
+    for (std::size_t i = 0; i < out; ++i) sums.took(burst[i]);
+    if (in + out == 0) std::this_thread::yield();
+  }
+}
+
+void threads_die(ring_sync mode) {
+  constexpr std::size_t deaths = 400, mortal = 200;
+  fake_leases leases;
+  test::ring_memory<std::uint64_t> memory{{.capacity = 13, .producers = mode, .consumers = mode}};
+  const auto r = memory.handle();
+  ledger sums;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < 3; ++i)
+    threads.emplace_back([&, i] { leases.hold(i), pass_on(r, sums, stop, (i + 1) << 32); });
+  detail::ring_header& h = *r.header();
+  for (std::size_t k = 0; k < deaths; ++k) {
+    detail::ring_header& part = mode == ring_sync::many ? h
+                                                        : detail::ring_lane(h, k / 4 % detail::ring_lane_count,
+                                                                            detail::ring_lane_bytes(h.slot_count, 8));
+    std::thread{[&] {
+      leases.take_over(mortal);
+      if (k % 2 == 0)
+        die_in_a_turn<detail::ring_side::producer>(part, k % 4 == 0, sums);
+      else
+        die_in_a_turn<detail::ring_side::consumer>(part, k % 4 == 1, sums);
+    }}.join();
+  }
+  stop.store(true);
+  for (std::thread& t : threads) t.join();
+  leases.hold(0);
+  std::uint64_t value = 0;
+  while (r.dequeue(value)) sums.took(value);
+  detail::this_lease = nullptr;
+  CHECK(sums.put_count == sums.taken_count);
+  CHECK(sums.put_sum == sums.taken_sum);
+  std::uint64_t undone = 0, finished = 0;
+  const auto count = [&](const detail::ring_header& part) {
+    undone += part.repairs.undone_by_waiters, finished += part.repairs.finished_by_waiters;
+  };
+  count(h);
+  for (std::size_t i = 0; mode != ring_sync::many && i < detail::ring_lane_count; ++i)
+    count(detail::ring_lane(h, i, detail::ring_lane_bytes(h.slot_count, 8)));
+  CHECK(undone != 0);
+  CHECK(finished != 0);
+}
+
+}  // namespace
+
+TEST_CASE("threads repair what dying threads leave, all at once, and nothing is lost or doubled", "[ring][threads]") {
+  threads_die(ring_sync::many);
+  threads_die(ring_sync::many_concurrent);
 }
 
 TEST_CASE("a consumer that sleeps at the doorbell is woken, and gives up when its time is over", "[ring][threads]") {

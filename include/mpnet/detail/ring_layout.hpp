@@ -44,8 +44,10 @@ struct ring_options {
   std::size_t capacity = 0;  // objects; exactly as many fit; at least 1
   ring_sync producers = ring_sync::many;
   ring_sync consumers = ring_sync::many;
-  bool shared_between_processes = true;  // false: used in the creating process alone; pool objects keep their owner
-  bool doorbell = false;                 // consumers may sleep in wait(); costs producers a fence a burst
+  /// false: used in the creating process alone, and pool objects keep their owner.  When that process ends, the ring is
+  /// emptied, and belongs to whoever attaches next.
+  bool shared_between_processes = true;
+  bool doorbell = false;  // consumers may sleep in wait(); costs producers a fence a burst
   /// Producers and consumers run on different processors: the sides hand their lines over in the way that is fastest
   /// then (2 to 4 times), and costs a third more where they share a processor.
   bool apart = false;
@@ -97,6 +99,15 @@ struct alignas(2 * cache_line) ring_published {
   std::atomic<std::uint64_t> tail;  // own side: w, both: r
 };
 
+/// Repairs by kind, for people and benches.  Whoever made one counts it; one that died in between did not.
+struct ring_repairs {
+  std::atomic<std::uint64_t> undone_by_waiters;  // on the spot, by somebody who wanted the side
+  std::atomic<std::uint64_t> finished_by_waiters;
+  std::atomic<std::uint64_t> undone_by_recovery;
+  std::atomic<std::uint64_t> finished_by_recovery;
+  std::atomic<std::uint64_t> published_late;  // by recovery, on a single side
+};
+
 struct ring_header {
   std::atomic<std::uint64_t> magic;  // creator: w, last
   std::uint64_t type_id;             // hash of the element type
@@ -106,12 +117,13 @@ struct ring_header {
   std::uint32_t flags;
   ring_sync producers;
   ring_sync consumers;
-  std::uint16_t owner_slot;  // the process that a private ring belongs to
+  std::uint16_t owner_slot;  // the process that a private ring belongs to; recovery: w no_process, the next owner: w
   std::uint32_t spare;
   std::uint64_t size_bytes;  // header and slots
 
   alignas(cache_line) std::atomic<std::uint32_t> bell;  // futex; counts rings of the bell; ringers: w, sleepers: r
   std::atomic<std::uint32_t> sleeping;                  // sleepers: set, ringers: clear
+  ring_repairs repairs;                                 // with lanes: each lane's are its own
 
   ring_own producer;
   ring_published produced;
