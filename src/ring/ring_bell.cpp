@@ -29,12 +29,14 @@ void ring_wake_consumers(ring_header& h) noexcept {
   //  - the sleeper: then we read what it wrote, and ring;
   //  - we: then the sleeper reads from us, and with it sees the tail that we stored before.
   // [R-sleeping] [A-sleeping] both directions.
-  if (h.sleeping.fetch_or(0, std::memory_order_acq_rel) == 0) return;
+  std::uint32_t seen = h.sleeping.fetch_or(0, std::memory_order_acq_rel);
+  if (seen == 0) return;
   h.bell.fetch_add(1, std::memory_order_relaxed);  // relaxed: only compared, by the kernel
   syscall(SYS_futex, &h.bell, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
-  // After the wake: a ringer that dies before it leaves the flag, and the next producer rings.  A sleeper that sets it
-  // in between has read the bell before, or looks at the ring after our commit: it does not sleep.
-  h.sleeping.store(0, std::memory_order_relaxed);
+  // After the wake: a ringer that dies before it leaves the flag, and the next producer rings.  Only if nobody came
+  // since `seen`: somebody whom this bell woke may have taken all there is, and lain down again, before we get here,
+  // and must be rung for the next time.  relaxed: nothing comes with it.
+  h.sleeping.compare_exchange_strong(seen, 0, std::memory_order_relaxed, std::memory_order_relaxed);
 }
 
 bool ring_wait_for_objects(ring_header& h, std::int64_t timeout_ms) noexcept {
@@ -44,7 +46,8 @@ bool ring_wait_for_objects(ring_header& h, std::int64_t timeout_ms) noexcept {
       timeout_ms < 0 ? INT64_MAX : static_cast<std::int64_t>(monotonic_ns()) + timeout_ms * 1'000'000;
   for (;;) {
     const std::uint32_t bell = h.bell.load(std::memory_order_relaxed);  // relaxed: the kernel compares it again
-    h.sleeping.exchange(1, std::memory_order_acq_rel);  // [R-sleeping] [A-sleeping] see ring_wake_consumers
+    // [R-sleeping] [A-sleeping] see ring_wake_consumers.  Another number each time.
+    h.sleeping.fetch_add(1, std::memory_order_acq_rel);
     if (ring_approx_count(h) != 0) return true;
     const std::int64_t left = deadline - static_cast<std::int64_t>(monotonic_ns());
     if (left <= 0) return false;

@@ -86,6 +86,16 @@ class scenario {
                      .frozen = [&](stepped_child& a, bool kills) { frozen(a, kills, op); }});
   }
 
+  // Not a death: what a bell that is being rung does to who comes meanwhile.
+  void ring_the_bell() {
+    const operation op{action::enqueue, 1};
+    const step_case ringing{.prepare = [&] { prepare(op); },
+                            .enter = [] { enter(1); },
+                            .operation = [&] { act(1, op); },
+                            .mark_dead = [] {}};
+    run.attempt("ringing the bell", [&](crash_run::sums&) { for_each_freeze(arena_, ringing, lie_down_beside); });
+  }
+
  private:
   static ring<T>& handle() {
     static ring<T> r;
@@ -310,6 +320,20 @@ class scenario {
     if (setting_.shared) judge_by_draining(true);
   }
 
+  // A rings the bell and stands somewhere in it; then somebody takes what there is and lies down.  When A has gone on,
+  // either the sleeper was woken, or the next producer will see it.
+  static void lie_down_beside(stepped_child& a) {
+    become(3);
+    const detail::ring_header& h = *handle().header();
+    T value{};
+    while (handle().dequeue(value)) {
+    }
+    const std::uint32_t bell = h.bell;
+    if (handle().wait(std::chrono::milliseconds{1})) return;
+    a.finish();
+    require(h.sleeping != 0 || h.bell != bell || !handle().approx_empty(), "a sleeper is forgotten");
+  }
+
   [[nodiscard]] std::string title(const operation& op) const {
     return fmt::format(
         "{} bytes{}, producers {}, consumers {}, bell {}, warm {}, one lane {}, shared {}, apart {}: {} {}", sizeof(T),
@@ -368,5 +392,6 @@ int main(int argc, char** argv) {
   arena a{sizeof(shared_world)};
   world = ::new (a.data()) shared_world;
   all_settings(a);
+  scenario<std::uint32_t>{a, {ring_sync::many, ring_sync::many, true}}.ring_the_bell();
   return run.report();
 }

@@ -122,7 +122,7 @@ struct ring_header {
   std::uint64_t size_bytes;  // header and slots
 
   alignas(cache_line) std::atomic<std::uint32_t> bell;  // futex; counts rings of the bell; ringers: w, sleepers: r
-  std::atomic<std::uint32_t> sleeping;                  // sleepers: set, ringers: clear
+  std::atomic<std::uint32_t> sleeping;                  // sleepers: count up, ringers: clear; 0: nobody sleeps
   ring_repairs repairs;                                 // with lanes: each lane's are its own
 
   ring_own producer;
