@@ -150,11 +150,12 @@ struct ledger {
 template <detail::ring_side Side>
 void die_in_a_turn(detail::ring_header& part, bool published, ledger& sums) {
   using S = detail::side_of<Side>;
-  const auto grant = detail::claim_many<Side>(part, 3, detail::ring_amount::up_to);
-  if (grant.count != 0) {
+  std::uint64_t position = 0;
+  std::size_t count = 3;
+  if (detail::claim_many<Side>(part, position, count, detail::ring_amount::up_to)) {
     auto* slots = reinterpret_cast<std::uint64_t*>(detail::ring_slots(part));
-    for (std::size_t i = 0; i < grant.count; ++i) {
-      std::uint64_t& slot = slots[(grant.position + i) & (part.slot_count - 1)];
+    for (std::size_t i = 0; i < count; ++i) {
+      std::uint64_t& slot = slots[(position + i) & (part.slot_count - 1)];
       if constexpr (Side == detail::ring_side::producer) {
         slot = 1'000'000 + i;
         if (published) sums.put(slot);
@@ -162,7 +163,7 @@ void die_in_a_turn(detail::ring_header& part, bool published, ledger& sums) {
         sums.took(value);
       }
     }
-    if (published) S::published(part).tail.store(grant.position + grant.count, std::memory_order_release);
+    if (published) S::published(part).tail.store(position + count, std::memory_order_release);
   }
   fake_leases::die();
 }
