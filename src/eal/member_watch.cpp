@@ -87,7 +87,7 @@ void member_watch::on_alarm() {
 void member_watch::look_again() {
   try {
     std::vector<mem::member> now = mem::members(group_);
-    const auto dead = [](const mem::member& m) { return m.state == mem::slot_live && !m.alive; };
+    const auto dead = [](const mem::member& m) { return !m.locked; };  // while coming or going, too
     if (std::any_of(now.begin(), now.end(), dead) || a_thread_died(group_)) {
       recover_dead(group_);
       now = mem::members(group_);

@@ -41,17 +41,12 @@ void park(int) {
   for (;;) ::pause();                              // until the process is gone
 }
 
-/// Sends the park signal to every other thread and waits until all sit in its handler; async-signal-safe.
-/// False where some thread does not answer: then the kernel's word, after the dump, has to do.
-bool park_other_threads() {
-  struct sigaction action {};
-  action.sa_handler = park;
-  sigfillset(&action.sa_mask);
-  ::sigaction(park_signal(), &action, nullptr);
+/// Sends the park signal to every other thread; how many there are, or -1 where nobody can tell.  Async-signal-safe.
+int signal_other_threads() {
   const int fd = ::open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return false;
+  if (fd < 0) return -1;
   const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
-  int sent = 0;
+  int others = 0;
   alignas(8) char buffer[4096];
   for (long got = 0; (got = ::syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0;) {
     for (long at = 0; at < got;) {
@@ -60,23 +55,41 @@ bool park_other_threads() {
       const char* name = buffer + at + offsetof(kernel_dirent, name);
       pid_t tid = 0;
       for (; *name >= '0' && *name <= '9'; ++name) tid = tid * 10 + (*name - '0');
-      if (tid > 0 && tid != self && ::syscall(SYS_tgkill, ::getpid(), tid, park_signal()) == 0) ++sent;
+      const bool other = tid > 0 && tid != self;
+      // A full queue of signals is no sign of the thread's end.
+      if (other && (::syscall(SYS_tgkill, ::getpid(), tid, park_signal()) == 0 || errno == EAGAIN)) ++others;
       at += entry.length;
     }
   }
   ::close(fd);
+  return others;
+}
+
+/// Waits until every other thread sits in the park handler, where all signals are blocked, so that none counts twice.
+/// False where some thread does not answer: then the kernel's word, after the dump, has to do.
+bool park_other_threads() {
+  struct sigaction action {};
+  action.sa_handler = park;
+  sigfillset(&action.sa_mask);
+  ::sigaction(park_signal(), &action, nullptr);
   const std::uint64_t deadline = detail::monotonic_ns() + 200'000'000;
-  while (parked.load(std::memory_order_acquire) < sent) {  // [A-park]
+  // Threads end meanwhile, and one that is not parked yet may start another: two looks must find the same, all parked.
+  for (int before = -1;;) {
+    const int others = signal_other_threads();
+    if (others < 0) return false;
+    const bool all = parked.load(std::memory_order_acquire) >= others;  // [A-park]
+    if (all && others == before) return true;
+    before = all ? others : -1;
     if (detail::monotonic_ns() > deadline) return false;
     const timespec nap{0, 50'000};
     ::nanosleep(&nap, nullptr);
   }
-  return true;
 }
 
 /// Says for this process what the kernel would say after the dump.
 void declare_dead(group& g) {
-  if (dying.exchange(true, std::memory_order_acq_rel)) park(0);  // another thread crashed first
+  // Another thread crashed first: it parks this one by the signal, and counts it then.
+  while (dying.exchange(true, std::memory_order_acq_rel)) ::pause();
   if (park_other_threads()) {
     for (detail::lease& l : g.control().leases) {
       if (l.state.load(std::memory_order_acquire) != detail::lease_taken ||

@@ -11,6 +11,7 @@
 // fails the run, because then nothing was proved.
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <mpnet/heap.hpp>
 #include <mpnet/log.hpp>
 #include <mpnet/memzone.hpp>
@@ -18,6 +19,7 @@
 #include <mpnet/ring.hpp>
 
 #include <string_view>
+#include <thread>
 
 #include "crash_judge.hpp"
 #include "crash_world.hpp"
@@ -38,6 +40,7 @@ struct operation {
   std::function<void(group&)> victim_first;    // A, at full speed
   std::function<void(group&)> run;             // A, stepped
   entry how = entry::before;
+  std::function<void(group&)> survivor_then = {};  // J, when A is a member
 };
 
 group* self = nullptr;  // in A
@@ -117,6 +120,7 @@ class scenario {
     crash_world w{options()};
     if (op_.survivor_first) op_.survivor_first(w.shared());
     const auto a = start(w);
+    if (op_.survivor_then) op_.survivor_then(w.shared());
     w.begin();
     visit(w, *a, 0);
     for (bool more = true; more;) {
@@ -155,6 +159,7 @@ class scenario {
   [[nodiscard]] std::unique_ptr<stepped_child> start_and_go(crash_world& w, std::size_t change) const {
     if (op_.survivor_first) op_.survivor_first(w.shared());
     auto a = start(w);
+    if (op_.survivor_then) op_.survivor_then(w.shared());
     w.begin();
     for (bool more = true; more && change != 0;) {
       const auto progress = w.step(*a);
@@ -304,9 +309,19 @@ std::vector<operation> directory_operations() {
   };
 }
 
+/// A thread of this process ends without a word, and keeps its lcore id.
+void lose_a_thread(group& g) {
+  std::thread{[&g] {
+    detail::take_lease(g, lcore{5});
+    ::syscall(SYS_exit, 0);
+  }}.detach();
+  while (!detail::is_dead(g.control().leases[5])) std::this_thread::yield();
+}
+
 std::vector<operation> member_operations() {
   return {
       {"attach", {}, {}, {}, entry::attaching},
+      {"recover from a thread's death", {}, {}, [](group& g) { mem::recover_dead(g); }, entry::before, lose_a_thread},
       {"attach as a forked member", {}, {}, {}, entry::forked},
       {"leave", {}, {}, [](group& g) { g.leave(); }},
       {"leave with blocks and zones",
