@@ -40,6 +40,7 @@ struct load {
   ring_sync producers, consumers;
   std::size_t producer_count, consumer_count;
   bool zero_copy = false;
+  bool apart = false;
 };
 
 constexpr std::uint64_t per_producer = 20'000;
@@ -92,7 +93,8 @@ std::vector<std::uint64_t> consume(const ring<std::uint64_t>& r, const load& l, 
 
 void run(const load& l) {
   fake_leases leases;
-  test::ring_memory<std::uint64_t> memory{{.capacity = 61, .producers = l.producers, .consumers = l.consumers}};
+  test::ring_memory<std::uint64_t> memory{
+      {.capacity = 61, .producers = l.producers, .consumers = l.consumers, .apart = l.apart}};
   const auto r = memory.handle();
   std::atomic<std::uint64_t> left{per_producer * l.producer_count};
   std::vector<std::vector<std::uint64_t>> seen(l.consumer_count);
@@ -128,6 +130,9 @@ TEST_CASE("threads pass every object exactly once and in their producer's order,
   run({many_concurrent, many_concurrent, 3, 2});
   run({many_concurrent, single, 3, 1});
   run({single, many_concurrent, 1, 3});
+  run({single, single, 1, 1, false, true});
+  run({many, many, 2, 2, false, true});
+  run({many_concurrent, many_concurrent, 3, 2, false, true});
   run({single, single, 1, 1, true});
   run({many, many, 2, 2, true});
 }
