@@ -16,6 +16,7 @@ int dispatch(const bench::options& o) {
   if (o.command == "nic") return bench::run_nic(o);
   if (o.command == "kill") return bench::run_kill(o);
   if (o.command == "attach") return bench::run_attach(o);
+  if (o.command == "recover") return bench::run_recover(o);
   if (o.command == "ipc") return bench::run_ipc(o);
   if (o.command == "report") return bench::run_report(o);
   bench::print_help();

@@ -28,6 +28,7 @@ int run_forward(const options& o);
 int run_nic(const options& o);
 int run_kill(const options& o);
 int run_attach(const options& o);
+int run_recover(const options& o);
 int run_ipc(const options& o);
 int run_report(const options& o);
 

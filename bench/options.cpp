@@ -34,7 +34,8 @@ std::vector<unsigned> numbers(std::string_view option, std::string_view text) {
   return values;
 }
 
-constexpr std::string_view commands[] = {"ring", "pool", "forward", "nic", "kill", "attach", "ipc", "report"};
+constexpr std::string_view commands[] = {"ring",    "pool",   "forward", "nic",   "kill",
+                                         "recover", "attach", "ipc",     "report"};
 constexpr std::string_view placements[] = {"one-core", "two-cores-split", "two-cores-both", "oversubscribed"};
 
 void check_placements(const options& o) {
@@ -59,6 +60,8 @@ void take_value(options& o, std::string_view name, std::string_view value) {
     o.rounds = number(name, value);
   } else if (name == "--kills") {
     o.kills = number(name, value);
+  } else if (name == "--objects") {
+    o.objects = number(name, value);
   } else if (name == "--burst") {
     o.bursts = numbers(name, value);
   } else if (name == "--processors") {
@@ -127,6 +130,7 @@ void print_help() {
   forward   packets per second through null ports and through a server-to-clients pipeline, beside DPDK
   nic       cycles a packet of the igb driver, on a software 82576
   kill      kills a busy process again and again: wedges, objects lost, repairs by kind, time until survivors proceed
+  recover   from the kernel's word of a death until all is back, with a pool of a million objects
   attach    how long a process takes to join a group, beside a DPDK secondary
   ipc       round trip of a request between two processes, beside rte_mp
   report    FILES: tables, charts and verdicts of runs that --save wrote; of a cell's rows the one of most rounds
@@ -143,6 +147,7 @@ void print_help() {
   --modes LIST           prefixes of modes' names
   --processors A,B       the processors to run on
   --kills N              kill: how many
+  --objects N            recover: the pool's
 )");
 }
 

@@ -23,6 +23,7 @@ struct options {
   bool smoke = false;                   // seconds instead of minutes, and no figure means anything
   unsigned rounds = 0;                  // 0: the subcommand's default
   unsigned kills = 0;                   // kill: 0 means its default
+  unsigned objects = 0;                 // recover: 0 means a million
   std::vector<unsigned> bursts;         // empty: 1, 8, 32, 128
   std::vector<std::string> placements;  // empty: all
   std::vector<std::string> peers;       // empty: all that were found

@@ -30,6 +30,15 @@ struct block_options {
 /// Frees a block, from any member; null is nothing.  Throws corrupt for an address that is no block, or none any more.
 void deallocate(group& g, void* block);
 
+/// Makes a block of lifetime::process the group's and stores its address at `place`, in one step: a death in the middle
+/// leaves both done or neither, and the block goes with its process in the latter case.  So allocate for the process,
+/// fill, then publish, and nothing leaks.  `place` lies in the region; who else writes there is the caller's to settle.
+/// Throws invalid_argument for another place, corrupt for what is no block.
+void publish_block(group& g, void* block, void** place);
+
+/// Frees the block whose address lies at `place`, in the region, and makes that null, in one step.  Null is nothing.
+void deallocate_at(group& g, void** place);
+
 /// The size asked for.
 [[nodiscard]] std::size_t block_size(group& g, const void* block);
 

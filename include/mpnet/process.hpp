@@ -46,6 +46,7 @@ struct recovery_info {
   std::uint64_t blocks_freed = 0;
   std::uint64_t queues_released = 0;
   std::uint64_t leases = 0;
+  bool whole_process = true;  // false: threads that ended in a process that lives on
 };
 
 /// The members, by id, this process included.

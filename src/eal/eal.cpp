@@ -210,6 +210,8 @@ eal::~eal() {
     }
     w->ask_to_end();
   }
+  // Their functions may use this object until they have returned, and reset() empties it first.
+  for (const auto& w : impl_->workers) w->end();
   impl_.reset();
   if (!asked_before) clear_stop();
 }

@@ -126,7 +126,7 @@ void member_watch::forget_gone(const std::vector<mem::member>& now) {
     messages_.peer_dead(who.id, who.incarnation);
     const std::vector<recovery_info> journal = list_recoveries(group_);
     const bool died = std::any_of(journal.begin(), journal.end(), [&who](const recovery_info& r) {
-      return r.process == who.id && r.incarnation == who.incarnation;
+      return r.whole_process && r.process == who.id && r.incarnation == who.incarnation;
     });
     loop_.publish(died ? event_of(group_event_kind::process_died, who, "died")
                        : event_of(group_event_kind::process_left, who, "left"));

@@ -43,9 +43,13 @@ worker::worker(group& g, const lcore_place& place) : group_{g}, place_{place} {
   throw error{errc::system, fmt::format("lcore {}: its thread ended while it started", place_.id)};
 }
 
-worker::~worker() {
+void worker::end() {
   ask_to_end();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+worker::~worker() {
+  end();
   if (!thrown_) return;
   try {
     std::rethrow_exception(thrown_);

@@ -32,6 +32,8 @@ class worker {
   [[nodiscard]] lcore_state state() const;
   /// Ends the thread once it is idle; returns at once.
   void ask_to_end();
+  /// The same, and waits until the thread has ended.
+  void end();
 
  private:
   enum class phase { starting, waiting, running, finished, gone };

@@ -132,6 +132,7 @@ void write_record(group& g, const casualty& c, const detail::recovery_counts& n,
   r.blocks_freed = n.blocks_freed;
   r.queues_released = n.queues_released;
   r.leases = c.leases.size();
+  r.whole_process = c.whole_process ? 1 : 0;
   std::memcpy(r.command, s.command, sizeof r.command);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   shared.recovery_sequence += 1;
@@ -195,6 +196,24 @@ std::size_t recover_dead(group& g) {
     }
     local.locks->unlock(lock_file::conductor);
     if (c.recovery_requests.load(std::memory_order_acquire) == seen) return buried;  // [A-wish]
+  }
+}
+
+recovery_pause::recovery_pause(group& g, const char* what) : group_(g), thread_(g.local().conductor_mutex) {
+  check_usable(g);
+  g.local().locks->lock(lock_file::conductor, lock_file::mode::exclusive, 10'000,
+                        fmt::format("{}: the conductor's lock", what));
+  seen_ = g.control().recovery_requests.load(std::memory_order_acquire);  // [A-wish]
+}
+
+recovery_pause::~recovery_pause() {
+  group_.local().locks->unlock(lock_file::conductor);
+  thread_.unlock();
+  if (group_.control().recovery_requests.load(std::memory_order_acquire) == seen_) return;  // [A-wish]
+  try {
+    mem::recover_dead(group_);
+  } catch (const std::exception& e) {
+    log_fmt(log_level::warning, "EAL", "Recover what died meanwhile: {}", e.what());
   }
 }
 

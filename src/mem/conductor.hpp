@@ -6,6 +6,7 @@
 #include <mpnet/group.hpp>
 
 #include <cstddef>
+#include <mutex>
 #include <string>
 
 #include "mem/control.hpp"
@@ -20,6 +21,23 @@ std::size_t recover_dead(group& g);
 /// Calls `function` for each slot that is about to become free, whose owner is gone and has no successor yet: layers
 /// above remove the files that it left in the runtime directory.  May be called twice for one death.  Control.
 void at_burial(void (*function)(const std::string& runtime_dir, std::uint32_t slot) noexcept);
+
+/// While it lives nobody recovers: what the directory lists may be looked into, and may go.  Recovery reads and repairs
+/// the objects that it found listed, so their memory must not go under its hands.  Waits at most ten seconds for a
+/// recovery that is under way, then throws timed_out naming who conducts it.  Not in a transaction.
+class recovery_pause {
+ public:
+  recovery_pause(group& g, const char* what);
+  /// Makes good what was asked for meanwhile.
+  ~recovery_pause();
+  recovery_pause(const recovery_pause&) = delete;
+  recovery_pause& operator=(const recovery_pause&) = delete;
+
+ private:
+  group& group_;
+  std::unique_lock<std::mutex> thread_;  // the lock file's locks do not tell threads of a process apart
+  std::uint32_t seen_;
+};
 
 /// This process's orderly way out: its leases, its blocks, its role, its slot.
 void leave(group& g);

@@ -135,6 +135,7 @@ struct recovery_record {
   std::uint64_t slot, incarnation, pid, conductor_pid;
   std::uint64_t rolled_back, rolled_forward, objects_returned, zones_freed, blocks_freed, queues_released;
   std::uint64_t leases;
+  std::uint64_t whole_process;  // 0: threads of a living one
   char command[80];
 };
 
@@ -145,8 +146,10 @@ struct control {
   std::atomic<std::uint32_t> control_waiters;
   alignas(cache_line) std::atomic<std::uint32_t> primary_slot;  // slot + 1 of the role's holder, for naming; 0: vacant
   std::atomic<std::uint32_t> recovery_requests;
-  std::atomic<std::uint64_t> group_epoch;   // counts joins, leaves, deaths and role changes
-  std::atomic<std::uint64_t> extent_epoch;  // counts published and withdrawn extents
+  std::atomic<std::uint64_t> group_epoch;      // counts joins, leaves, deaths and role changes
+  std::atomic<std::uint64_t> extent_epoch;     // counts published and withdrawn extents
+  std::atomic<std::uint64_t> locks_inherited;  // control locks taken from the dead; for people
+  std::atomic<std::uint64_t> journals_undone;  // of these, in the middle of a change; for people
   std::uint64_t recovery_sequence;
   std::array<recovery_record, max_recovery_records> recoveries;
 

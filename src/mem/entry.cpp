@@ -225,16 +225,29 @@ class entry {
   }
 
   [[noreturn]] void refuse_second_primary() const {
-    // The name is in the config, which is not mapped yet.
-    std::string holder = fmt::format("process {}", local_.locks->holder(lock_file::primary_role));
-    if (const int pid = local_.locks->holder(lock_file::primary_role); pid > 0) {
-      holder = fmt::format("process {} ('{}', started {})", pid, process_command(pid, 80),
-                           start_time_text(process_start_ticks(pid)));
-    }
+    const int pid = local_.locks->holder(lock_file::primary_role);
+    const std::string holder = pid > 0 ? fmt::format("process {} ('{}', started {})", pid, process_command(pid, 80),
+                                                     start_time_text(process_start_ticks(pid)))
+                                       : unseen_primary();
     throw error{errc::busy,
                 fmt::format("start a primary of group '{}': {} is its primary; use --proc-type=secondary or auto, "
                             "or another --file-prefix",
                             local_.prefix, holder)};
+  }
+
+  /// A primary in a PID namespace that this process does not see.  The config is not mapped yet.
+  [[nodiscard]] std::string unseen_primary() const {
+    const int fd = local_.config_fd.get();
+    std::uint32_t number = 0;
+    process_slot s{};
+    if (::pread(fd, &number, sizeof number, offsetof(control, primary_slot)) != sizeof number || number == 0 ||
+        number > max_processes ||
+        ::pread(fd, static_cast<void*>(&s), sizeof s,
+                static_cast<off_t>(offsetof(control, slots) + (number - 1) * sizeof s)) != sizeof s) {
+      return "a process of another PID namespace";
+    }
+    return fmt::format("process {} of another PID namespace ('{}')", s.pid,
+                       std::string_view{s.command, ::strnlen(s.command, sizeof s.command)});
   }
 
   /// What cannot be had is said before anything is made.

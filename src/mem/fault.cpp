@@ -15,6 +15,7 @@
 
 #include "mem/hooks.hpp"
 #include "mem/local_state.hpp"
+#include "mem/membership.hpp"
 #include "mem/nudge.hpp"
 
 namespace mpnet::mem {
@@ -37,6 +38,7 @@ struct kernel_dirent {  // what getdents64(2) returns
 };
 
 void park(int) {
+  detail::forget_alive_word();
   parked.fetch_add(1, std::memory_order_release);  // [R-park] pairs with [A-park]
   for (;;) ::pause();                              // until the process is gone
 }
@@ -91,6 +93,7 @@ void declare_dead(group& g) {
   // Another thread crashed first: it parks this one by the signal, and counts it then.
   while (dying.exchange(true, std::memory_order_acq_rel)) ::pause();
   if (park_other_threads()) {
+    detail::forget_alive_word();
     for (detail::lease& l : g.control().leases) {
       if (l.state.load(std::memory_order_acquire) != detail::lease_taken ||
           l.slot.load(std::memory_order_relaxed) != g.local().slot) {  // relaxed: ordered by the state

@@ -121,12 +121,17 @@ void group::leave() noexcept {
     control_ = nullptr;
     detail::lease_table = nullptr;
     // Where addresses or descriptors have run out, removing the files needs some of these.
+    const auto files = local_->map->take_files();
     local_->map.reset();
     local_->config_fd.reset();
     // Two that leave at once must not each take the other for the one who stays: the lock is waited for.
     local_->locks->lock(mem::lock_file::initialise, mem::lock_file::mode::exclusive, leaving_patience_ms,
                         "look for other members");
     if (!mem::anyone_lives(*local_->locks)) {
+      // A file that this process sees under no name (its hugetlbfs is mounted elsewhere) keeps no page at least.
+      for (const mem::unique_fd& file : files) {
+        if (file && ::ftruncate(file.get(), 0) != 0) break;  // then the next start has to remove it
+      }
       mem::remove_stale_files(local_->shared_dir, local_->runtime_dir, local_->prefix);
       mem::remove_group_dirs(local_->shared_dir, local_->runtime_dir);
     }

@@ -168,19 +168,34 @@ bool grow(transaction& tx, editor& edit, std::size_t index, const block_request&
   return false;
 }
 
-/// Turns the whole granules inside a free block (on its list) into a hole.  One granule stays behind, so that a caller
-/// who allocates and frees in turn does not commit and withdraw in turn.
+/// Whether the segment has a free block, other than this one, with room for a granule's worth.
+bool has_spare(editor& edit, const segment& s, std::uint64_t but) {
+  for (std::size_t cls = class_of(s.granule_bytes); cls < size_classes; ++cls) {
+    for (std::uint64_t n = s.free_lists[cls]; n != 0; n = edit.at(n).next_free) {
+      if (n != but) return true;
+    }
+  }
+  return false;
+}
+
+/// Turns the whole granules inside a free block (on its list) into a hole.  One granule of the segment stays behind, so
+/// that a caller who allocates and frees in turn does not commit and withdraw in turn; one of each free block would
+/// leave more and more memory between the holes.
 void shrink(transaction& tx, editor& edit, std::uint64_t number) {
   control& c = tx.shared();
   if (c.config.legacy_mem != 0) return;
   const block b = edit.at(number);
   const segment& s = c.segments[b.segment];
-  const std::uint64_t start = align_up(b.offset - s.window_offset, s.granule_bytes) + s.granule_bytes;
+  const std::uint64_t kept = has_spare(edit, s, number) ? 0 : s.granule_bytes;
+  const std::uint64_t start = align_up(b.offset - s.window_offset, s.granule_bytes) + kept;
   const std::uint64_t end = (b.offset + b.size - s.window_offset) & ~(s.granule_bytes - 1);
   if (start >= end) return;
   edit.unlink_free(number);
-  const std::uint64_t hole = edit.split(number, s.window_offset + start);
-  edit.link_free(number);
+  std::uint64_t hole = number;
+  if (s.window_offset + start > b.offset) {
+    hole = edit.split(number, s.window_offset + start);
+    edit.link_free(number);
+  }
   if (s.window_offset + end < b.offset + b.size) edit.link_free(edit.split(hole, s.window_offset + end));
   tx.set(edit.at(hole).state, block_hole);
   edit.merge(hole, block_hole);

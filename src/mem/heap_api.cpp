@@ -45,6 +45,17 @@ std::uint64_t number_of(const group& g, const void* address) {
   return header.number;
 }
 
+/// The word at a place of the caller's, which must survive him.
+std::uint64_t& word_at(const group& g, void** place, std::string_view what) {
+  const auto at = reinterpret_cast<std::uintptr_t>(place);
+  if (!g.local().map->contains(at) || at % alignof(void*) != 0 || at < g.base_address() + mem::control_window_bytes) {
+    throw error{errc::invalid_argument,
+                fmt::format("{}: the place {} is not in the group's region; use one in a memzone or a heap block", what,
+                            static_cast<void*>(place))};
+  }
+  return *reinterpret_cast<std::uint64_t*>(place);
+}
+
 }  // namespace
 
 void* allocate(group& g, std::size_t size_bytes, const block_options& options) {
@@ -82,6 +93,24 @@ void deallocate(group& g, void* block) {
   if (block == nullptr) return;
   mem::transaction tx{g};
   mem::give_block(tx, number_of(g, block));  // the header stays as it is: the descriptor's state tells a second free
+  tx.commit();
+}
+
+void publish_block(group& g, void* block, void** place) {
+  std::uint64_t& word = word_at(g, place, "publish a heap block");
+  mem::transaction tx{g};
+  tx.set(mem::block_at(tx.shared(), number_of(g, block)).owner, 0);
+  tx.set(word, reinterpret_cast<std::uint64_t>(block));
+  tx.commit();
+}
+
+void deallocate_at(group& g, void** place) {
+  std::uint64_t& word = word_at(g, place, "free a published heap block");
+  mem::transaction tx{g};
+  if (word == 0) return;
+  const std::uint64_t number = number_of(g, reinterpret_cast<void*>(word));
+  tx.set(word, 0);
+  mem::give_block(tx, number);
   tx.commit();
 }
 

@@ -62,6 +62,12 @@ transaction::transaction(group& g) : group_(g), control_(g.control()) {
   }
 }
 
+void transaction::count_inheritance() noexcept {
+  // relaxed, both: statistics
+  control_.locks_inherited.fetch_add(1, std::memory_order_relaxed);
+  if (control_.undo.count != 0 || control_.intent.segment != 0) control_.journals_undone.fetch_add(1, std::memory_order_relaxed);
+}
+
 void transaction::lock() {
   const std::uint32_t mine = lock_word(group_.local());
   const std::uint64_t deadline =
@@ -75,8 +81,9 @@ void transaction::lock() {
     const bool stolen = seen != 0 && is_process_dead(group_, (seen & 0xffff) - 1, seen >> 16);
     if (seen == 0 || stolen) {
       // [A-control] pairs with [R-control] below: the last owner's changes are visible.
-      if (word.compare_exchange_strong(seen, mine, std::memory_order_acquire, std::memory_order_relaxed)) break;
-      continue;
+      if (!word.compare_exchange_strong(seen, mine, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+      if (stolen) count_inheritance();
+      break;
     }
     if (detail::monotonic_ns() > deadline) give_up(control_, seen);
     // relaxed: a count of sleepers, read by the unlocker after its release; a missed one wakes by its slice

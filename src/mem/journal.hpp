@@ -37,6 +37,7 @@ class transaction {
 
  private:
   void lock();
+  void count_inheritance() noexcept;
   void undo() noexcept;
   void reconcile() noexcept;
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fmt/format.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <mpnet/cycles.hpp>
 #include <mpnet/detail/lease.hpp>
 
 #include <cstring>
+#include <ctime>
 
 #include "mem/conductor.hpp"
 #include "mem/local_state.hpp"
@@ -69,9 +72,6 @@ std::atomic<std::uint32_t>& holder_word(lease& l) noexcept {
 
 /// Takes a free lease for the calling thread.
 bool try_take(lease& l) noexcept {
-  const auto tid = static_cast<std::uint32_t>(::syscall(SYS_gettid));
-  // A thread that dumps core may still have this lease on its robust list; the kernel would take an equal id for it.
-  if (l.tid.load(std::memory_order_relaxed) == tid) return false;  // relaxed: written by the last owner, long ago
   // relaxed: a guess for the exchange below
   std::uint32_t seen = holder_word(l).load(std::memory_order_relaxed);
   if (seen >> 16 != lease_free) return false;
@@ -86,9 +86,63 @@ bool try_take(lease& l) noexcept {
   l.key.store(claim_key(l), std::memory_order_relaxed);
   clear_claims(l);
   lock_for_life(l);
-  l.tid.store(tid, std::memory_order_release);  // for people, and for the check above
+  // relaxed: for people
+  l.tid.store(static_cast<std::uint32_t>(::syscall(SYS_gettid)), std::memory_order_relaxed);
   this_lease = &l;
   guard.arm();
+  return true;
+}
+
+}  // namespace
+
+void forget_alive_word() noexcept {
+  robust_list_head* head = nullptr;
+  std::size_t bytes = 0;
+  if (lease_table == nullptr || ::syscall(SYS_get_robust_list, 0, &head, &bytes) != 0 || head == nullptr) return;
+  // The kernel's view of the list (futex.h): an entry lies `futex_offset` before its futex word; bit 0 of a link says
+  // something about the next entry's kind and is no part of the address.
+  const auto plain = [](robust_list* link) {
+    return reinterpret_cast<robust_list*>(reinterpret_cast<std::uintptr_t>(link) & ~std::uintptr_t{1});
+  };
+  const auto is_lease = [head](const robust_list* entry) {
+    const auto word = reinterpret_cast<std::uintptr_t>(entry) + static_cast<std::uintptr_t>(head->futex_offset);
+    return word >= reinterpret_cast<std::uintptr_t>(lease_table) &&
+           word < reinterpret_cast<std::uintptr_t>(lease_table + max_leases);
+  };
+  robust_list* at = &head->list;
+  for (int steps = 0; steps < 2048; ++steps) {  // the kernel's own bound
+    robust_list* const next = plain(at->next);
+    if (next == &head->list || next == nullptr) return;
+    if (is_lease(next)) {
+      at->next = next->next;
+    } else {
+      at = next;
+    }
+  }
+}
+
+namespace {
+
+constexpr std::uint64_t burial_patience_ns = 5'000'000'000;  // somebody else may be at it, and be stopped
+
+/// Whether the lease's owner is gone, so that it comes free as soon as somebody has recovered what it held.
+bool is_coming_free(const group& g, const lease& l) {
+  const auto state = l.state.load(std::memory_order_acquire);  // [A-lease-state]
+  if (state == lease_free || state == lease_recovering || is_dead(l)) return true;
+  const std::uint32_t slot = l.slot.load(std::memory_order_relaxed);  // relaxed: ordered by the state
+  return slot < max_processes && slot != g.local().slot &&
+         g.local().locks->holder(mem::lock_file::first_slot + static_cast<off_t>(slot)) == -1;
+}
+
+/// Takes a lease that is free, or whose owner is dead, as soon as that has been recovered.  False where it lives.
+bool take_once_free(group& g, lease& l) {
+  const std::uint64_t deadline = monotonic_ns() + burial_patience_ns;
+  while (!try_take(l)) {
+    if (!is_coming_free(g, l) || monotonic_ns() > deadline) return false;
+    mem::recover_dead(g);  // nobody may have noticed yet
+    const timespec nap{0, 50'000};
+    ::nanosleep(&nap, nullptr);
+  }
   return true;
 }
 
@@ -106,8 +160,7 @@ lease& take_lease(group& g, lcore id) {
   }
   release_lease();  // one without an lcore id
   lease& l = lease_table[index];
-  if (!try_take(l)) mem::recover_dead(g);  // its owner may be dead, and nobody noticed yet
-  if (this_lease == nullptr && !try_take(l)) {
+  if (!take_once_free(g, l)) {
     throw error{errc::busy,
                 fmt::format("lcore {}: held by {}; choose another lcore id (-l, --lcores), or end that process", index,
                             mem::describe_slot(g.control(), l.slot.load(std::memory_order_relaxed)))};
@@ -142,6 +195,8 @@ void release_lease() noexcept {
     pthread_mutex_unlock(&l->alive);
   }
   l->tid.store(0, std::memory_order_relaxed);  // relaxed: for people
+  // A claim that the thread has left standing names an owner that is gone from now on, and whoever meets it repairs it.
+  l->incarnation.fetch_add(1, std::memory_order_release);  // [R-incarnation] as in try_take()
   // [R-lease-state] pairs with [A-lease-state] in try_take().
   l->state.store(lease_free, std::memory_order_release);
 }

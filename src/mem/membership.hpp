@@ -63,6 +63,9 @@ lease& take_lease(group& g, lcore id);
 lease& take_any_lcore(group& g);
 /// Gives back the calling thread's lease, if any.  Called also when the thread ends.
 void release_lease() noexcept;
+/// In a thread that is about to be declared dead: from now on the kernel does not mark its lease when it ends, which
+/// may be after a long core dump, and after the lease has a new owner.  Async-signal-safe.
+void forget_alive_word() noexcept;
 /// Called with the lcore id when this process's thread gives one back: pools flush their caches.
 extern void (*on_lcore_released)(lcore id) noexcept;
 

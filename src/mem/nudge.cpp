@@ -54,7 +54,8 @@ void nudge_members(const control& c, const std::string& runtime_dir, std::uint32
     // relaxed: a nudge too few is made good by the members' own watching
     if (i == self || c.slots[i].state.load(std::memory_order_relaxed) == slot_free) continue;
     if (!write_path(path, runtime_dir, i)) return;
-    const int fd = ::open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    // For reading too: the reader may go between our two calls, and a FIFO without one answers with SIGPIPE.
+    const int fd = ::open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) continue;
     const ssize_t sent = ::write(fd, "", 1);  // a full FIFO has nudged already
     static_cast<void>(sent);

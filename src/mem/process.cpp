@@ -71,7 +71,8 @@ std::vector<recovery_info> mem::recoveries_of(const control& c) {
                      .zones_freed = r.zones_freed,
                      .blocks_freed = r.blocks_freed,
                      .queues_released = r.queues_released,
-                     .leases = r.leases});
+                     .leases = r.leases,
+                     .whole_process = r.whole_process != 0});
   }
   std::sort(found.begin(), found.end(),
             [](const recovery_info& a, const recovery_info& b) { return a.sequence < b.sequence; });

@@ -12,6 +12,7 @@
 #include <boost/interprocess/mapped_region.hpp>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "mem/control.hpp"
 #include "mem/system.hpp"
@@ -47,6 +48,9 @@ class region {
   /// Maps a segment's whole window, all of it closed.
   void map_segment(std::size_t index, unique_fd fd);
   [[nodiscard]] int segment_fd(std::size_t index) const noexcept { return fds_[index].get(); }
+
+  /// The segments' files, whose mappings stay.
+  [[nodiscard]] std::array<unique_fd, max_segments> take_files() noexcept { return std::move(fds_); }
 
   /// Opens what was published since the last call and closes what was withdrawn.  Any thread.
   void sync_extents() noexcept;

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "mem/conductor.hpp"
 #include "mem/heap.hpp"
 #include "mem/local_state.hpp"
 #include "mem/membership.hpp"
@@ -59,6 +60,16 @@ void clear_entry(transaction& tx, std::uint32_t index) {
   tx.set(z.state, mem::zone_free);
   tx.set(z.owner, 0);
   tx.set(tx.shared().zones_taken, tx.shared().zones_taken - 1);
+}
+
+std::uint32_t maker_of(const zone_entry& z) {
+  return static_cast<std::uint32_t>(z.owner & 0xffffffff) - 1;
+}
+
+/// Whether its maker died before it published it, and nobody has recovered that yet.
+bool is_abandoned(const group& g, const zone_entry& z) {
+  return z.state == mem::zone_building &&
+         mem::is_process_dead(g, maker_of(z), static_cast<std::uint32_t>(z.owner >> 32));
 }
 
 /// Fills a free entry; the caller holds the lock and commits.
@@ -164,7 +175,11 @@ zone_builder reserve_zone(group& g, const zone_spec& spec) {
   std::optional<zone_builder> builder;
   {
     transaction tx{g};
-    if (search(tx.shared(), spec.kind, spec.name)) {
+    if (const auto taken = search(tx.shared(), spec.kind, spec.name);
+        taken && is_abandoned(g, tx.shared().zones[*taken])) {
+      clear_entry(tx, *taken);
+      tx.commit();
+    } else if (taken) {
       throw error{errc::exists, fmt::format("reserve {} '{}': the name is taken; look it up instead, or use another",
                                             name_of(spec.kind), spec.name)};
     }
@@ -206,13 +221,8 @@ zone_info find_or_reserve_zone(group& g, const zone_spec& spec, const std::funct
       transaction tx{g};
       const auto index = search(tx.shared(), spec.kind, spec.name);
       if (!index || tx.shared().zones[*index].state == mem::zone_published) continue;
-      const std::uint64_t owner = tx.shared().zones[*index].owner;
-      maker = static_cast<std::uint32_t>(owner & 0xffffffff) - 1;
-      if (mem::is_process_dead(g, maker, static_cast<std::uint32_t>(owner >> 32))) {
-        clear_entry(tx, *index);
-        tx.commit();
-        continue;
-      }
+      if (is_abandoned(g, tx.shared().zones[*index])) continue;  // reserving it again takes it over
+      maker = maker_of(tx.shared().zones[*index]);
     }
     if (detail::monotonic_ns() > deadline) {
       throw error{errc::timed_out, fmt::format("{} '{}': {} has been making it for 5 s; is it stopped?",
@@ -224,6 +234,8 @@ zone_info find_or_reserve_zone(group& g, const zone_spec& spec, const std::funct
 }
 
 void free_zone(group& g, const zone_info& zone) {
+  std::optional<mem::recovery_pause> quiet;  // of raw zones recovery knows the names at most
+  if (zone.kind != zone_kind::raw) quiet.emplace(g, "free a shared object");
   transaction tx{g};
   const auto index = search(tx.shared(), zone.kind, zone.name);
   if (!index || *index != zone.index ||

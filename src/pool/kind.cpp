@@ -2,6 +2,7 @@
 // Pools as recovery sees them, and the audit of a pool that lies in a group.
 #include <mpnet/error.hpp>
 
+#include "mem/conductor.hpp"
 #include "mem/control.hpp"
 #include "mem/membership.hpp"
 #include "pool/backend.hpp"
@@ -72,6 +73,7 @@ void register_pool_kind() {
 }  // namespace detail
 
 pool_audit pool_base::audit(group& g, std::span<void* const> in_hands) const {
+  const mem::recovery_pause nothing_goes{g, "audit a pool"};
   const std::vector<detail::pool_header*> mbuf_pools = detail::all_mbuf_pools(g);
   return detail::audit_pool(*header_, detail::surroundings_in(g, mbuf_pools), in_hands);
 }

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "mem/conductor.hpp"
+
 namespace mpnet {
 namespace detail {
 namespace {
@@ -112,6 +114,7 @@ std::unique_ptr<detail::ring_header> copy_of(const group_view& view, std::uintpt
 
 std::vector<ring_info> list_rings(group& g) {
   std::vector<ring_info> rings;
+  const mem::recovery_pause nothing_goes{g, "list rings"};
   for (const zone_info& zone : list_zones(g, zone_kind::ring)) {
     const auto& h = *static_cast<const detail::ring_header*>(zone.address);
     rings.push_back(describe(zone.name, h, detail::ring_approx_count(h)));

@@ -56,6 +56,12 @@ class child {
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] const std::string& output() const { return output_; }
   void signal(int number) const { ::kill(pid_, number); }
+  /// One byte of input.
+  void prompt() const {
+    if (::write(in_, "\n", 1) != 1) throw std::runtime_error{"write"};
+  }
+  /// Forgets what was printed so far: read_until() looks at what comes.
+  void forget_output() { output_.clear(); }
   void close_input() {
     if (in_ >= 0) close(in_);
     in_ = -1;

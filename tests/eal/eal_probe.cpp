@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 #include <mpnet/mpnet.hpp>
+#include <mpnet/process.hpp>
 
 #include <cstdio>
 
@@ -27,6 +28,35 @@ void wait_for_end_of_input() {
   }
 }
 
+/// Takes memory until none is left, says how much it was, and keeps it until its input ends.
+void exhaust(mpnet::eal& eal) {
+  unsigned mib = 0;
+  try {
+    for (;; ++mib) static_cast<void>(mpnet::allocate(eal, 1000 * 1000));
+  } catch (const mpnet::error& e) {
+    if (e.kind() != mpnet::errc::no_memory) throw;
+  }
+  say("exhausted after " + std::to_string(mib) + " blocks");
+  wait_for_end_of_input();
+}
+
+/// For each line of input: uses memory, and says what of the group can be seen.
+void beat(mpnet::eal& eal) {
+  auto* const pattern = static_cast<unsigned char*>(mpnet::allocate(eal, 4096));
+  for (int i = 0; i < 4096; ++i) pattern[i] = static_cast<unsigned char>(i * 7);
+  say("ready");
+  char c = 0;
+  while (read(STDIN_FILENO, &c, 1) > 0) {
+    void* const block = mpnet::allocate(eal, 10U << 20, {.zeroed = true});
+    mpnet::deallocate(eal, block);
+    bool whole = true;
+    for (int i = 0; i < 4096; ++i) whole = whole && pattern[i] == static_cast<unsigned char>(i * 7);
+    say(std::string{whole ? "fine" : "damaged"} + ": " + std::to_string(mpnet::list_processes(eal).size()) +
+        " members, " + std::to_string(mpnet::list_recoveries(eal).size()) + " recoveries, " +
+        std::to_string(eal.as_group().memory().block_count) + " blocks");
+  }
+}
+
 void run(mpnet::eal& eal, const std::string& command) {
   say(eal.is_primary() ? "primary" : "secondary");
   if (command == "places") {
@@ -42,6 +72,10 @@ void run(mpnet::eal& eal, const std::string& command) {
     say("ready");
     wait_for_end_of_input();
     mpnet::ipc::unregister_handler("greet");
+  } else if (command == "exhaust") {
+    exhaust(eal);
+  } else if (command == "beat") {
+    beat(eal);
   } else if (command == "until-signal") {  // a sleeping worker and a sleeping main thread
     const mpnet::stop_on_signals handlers;
     eal.launch_all([] {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <mpnet/mpnet.hpp>
+#include <mpnet/process.hpp>
 
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -298,4 +299,20 @@ TEST_CASE("every lcore id but those in use can be registered, and one more is re
   for (auto& t : threads) t.join();
   CHECK(ids.size() == max_lcores - 1);
   CHECK(refused == 1);
+}
+
+TEST_CASE("a function that still runs while its eal goes may use it to its own end", "[eal]") {
+  std::atomic<bool> running{false};
+  std::atomic<bool> used{false};
+  {
+    eal e{arguments("0-1")};
+    e.launch(lcore{1}, [&] {
+      running = true;
+      while (!stop_requested()) std::this_thread::yield();
+      usleep(20'000);  // the main thread is inside the destructor by now
+      used = e.is_primary() && e.lcore_count() == 2 && list_processes(e).size() == 1;
+    });
+    while (!running) std::this_thread::yield();
+  }
+  CHECK(used);
 }

@@ -4,6 +4,7 @@
 #include <mpnet/error.hpp>
 #include <mpnet/heap.hpp>
 #include <mpnet/memzone.hpp>
+#include <mpnet/process.hpp>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -179,4 +180,76 @@ TEST_CASE("heap: standard containers live in it", "[mem]") {
   map->~table();
   deallocate(g, place);
   CHECK(g.memory().block_count == 0);
+}
+
+TEST_CASE("heap: a block belongs to its process until it is published, and to the group afterwards", "[mem][crash]") {
+  const std::string prefix = test::unique_prefix("publish");
+  const test::signal_pipe made, in;
+  test::child dying{[&] {
+    if (made.wait() == 0) return 1;
+    group g{{.file_prefix = prefix, .type = process_type::secondary}};
+    auto** places = static_cast<void**>(find_zone(g, zone_kind::raw, "places")->address);
+    for (int i = 0; i < 2; ++i) {
+      void* block = allocate(g, 1000, {.life = lifetime::process});
+      std::memset(block, 7, 1000);
+      if (i == 0) publish_block(g, block, &places[0]);
+    }
+    in.notify();
+    ::pause();
+    return 1;
+  }};
+  group g{{.file_prefix = prefix, .type = process_type::primary, .no_huge = true, .memory_mib = 64}};
+  auto builder = reserve_zone(g, {.name = "places", .size_bytes = 64});
+  auto** places = static_cast<void**>(builder.address());
+  builder.publish();
+  made.notify();
+  REQUIRE(in.wait() != 0);
+  CHECK(g.memory().block_count == 3);
+  dying.kill(SIGKILL);
+  dying.wait();
+  CHECK(recover_dead(g) == 1);
+  CHECK(g.memory().block_count == 2);
+  REQUIRE(places[0] != nullptr);
+  CHECK(static_cast<const char*>(places[0])[999] == 7);
+  deallocate_at(g, &places[0]);
+  CHECK(places[0] == nullptr);
+  CHECK_NOTHROW(deallocate_at(g, &places[0]));
+  CHECK(g.memory().block_count == 1);
+}
+
+TEST_CASE("heap: a place outside of the region is refused, and the block stays as it is", "[mem][bad-input]") {
+  group g{small("place")};
+  void* private_place = nullptr;
+  auto** place = static_cast<void**>(allocate(g, 64, {.zeroed = true}));
+  void* block = allocate(g, 100, {.life = lifetime::process});
+  CHECK_THROWS_AS(publish_block(g, block, &private_place), error);
+  CHECK(private_place == nullptr);
+  CHECK_NOTHROW(deallocate(g, block));
+  CHECK_THROWS_AS(publish_block(g, block, place), error);  // freed above
+  CHECK(*place == nullptr);
+}
+
+TEST_CASE("heap: memory that is free again goes back to the system, however it came apart", "[mem]") {
+  group g{small("shrink")};
+  std::mt19937 random{11};
+  std::vector<void*> blocks;
+  for (int i = 0; i < 3000; ++i) {
+    if (blocks.size() < 12 || random() % 2 == 0) {
+      try {
+        blocks.push_back(allocate(g, random() % 8 == 0 ? 5U << 20 : 1 + random() % 3000));
+      } catch (const error& e) {
+        REQUIRE(e.kind() == errc::no_memory);  // the cap, which stays far away once memory does go back
+      }
+    }
+    if (blocks.size() > 20) {
+      const std::size_t k = random() % blocks.size();
+      deallocate(g, blocks[k]);
+      blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(k));
+    }
+  }
+  check_blocks(g);
+  for (void* p : blocks) deallocate(g, p);
+  check_blocks(g);
+  CHECK(g.memory().block_count == 0);
+  CHECK(g.memory().committed_bytes <= 4U << 20);
 }

@@ -42,7 +42,7 @@ static_assert(sizeof(pool_claim) == 64);
 
 struct alignas(cache_line) lease {
   pthread_mutex_t alive;                   // robust, process-shared; first word is the futex word
-  std::atomic<std::uint32_t> incarnation;  // counts the owners of this lease; changed only while nobody holds it
+  std::atomic<std::uint32_t> incarnation;  // counts its owners: one more when taken, and when given back
   std::atomic<std::uint16_t> slot;         // the owner's process slot; taken together with
   std::atomic<std::uint16_t> state;        // lease_state, in one exchange of both (mem/lease.cpp)
   std::atomic<std::uint32_t> tid;          // the owner's thread id in its own PID namespace, for people
