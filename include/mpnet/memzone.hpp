@@ -67,7 +67,8 @@ class zone_builder {
 /// over.
 zone_info find_or_reserve_zone(group& g, const zone_spec& spec, const std::function<void(void*)>& format);
 
-/// Gives a zone back.  The caller makes sure that nobody uses it any more.
+/// Gives a published zone back.  The caller makes sure that nobody uses it any more.  Throws not_found where it is
+/// gone.
 void free_zone(group& g, const zone_info& zone);
 
 /// All published zones, of one kind or of all, by name.

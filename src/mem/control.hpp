@@ -13,7 +13,6 @@
 #include <atomic>
 #include <cstdint>
 
-#include "mem/layout_hash.hpp"
 
 namespace mpnet::mem {
 
@@ -173,40 +172,6 @@ struct control {
 [[nodiscard]] constexpr std::uint64_t owner_word(std::uint32_t slot, std::uint32_t incarnation) noexcept {
   return (std::uint64_t{incarnation} << 32) | (slot + 1);
 }
-
-inline constexpr std::uint64_t control_layout =
-    layout_hash(sizeof(control) ^ (max_lcores << 40) ^ max_queues, {MPNET_FIELD(control, config),
-                                                                    MPNET_FIELD(control, control_lock),
-                                                                    MPNET_FIELD(control, primary_slot),
-                                                                    MPNET_FIELD(control, recoveries),
-                                                                    MPNET_FIELD(control, slots),
-                                                                    MPNET_FIELD(control, leases),
-                                                                    MPNET_FIELD(control, undo),
-                                                                    MPNET_FIELD(control, intent),
-                                                                    MPNET_FIELD(control, zones),
-                                                                    MPNET_FIELD(control, segments),
-                                                                    MPNET_FIELD(control, blocks),
-                                                                    MPNET_FIELD(config_header, base_address),
-                                                                    MPNET_FIELD(config_header, cap_bytes),
-                                                                    MPNET_FIELD(config_header, socket_cap_bytes),
-                                                                    MPNET_FIELD(config_header, devices),
-                                                                    MPNET_FIELD(segment, page_bytes),
-                                                                    MPNET_FIELD(segment, window_offset),
-                                                                    MPNET_FIELD(segment, free_lists),
-                                                                    MPNET_FIELD(segment, path),
-                                                                    MPNET_FIELD(segment, published),
-                                                                    MPNET_FIELD(block, offset),
-                                                                    MPNET_FIELD(block, owner),
-                                                                    MPNET_FIELD(block, used_bytes),
-                                                                    MPNET_FIELD(zone_entry, state),
-                                                                    MPNET_FIELD(zone_entry, owner),
-                                                                    MPNET_FIELD(process_slot, incarnation),
-                                                                    MPNET_FIELD(process_slot, command),
-                                                                    MPNET_FIELD(detail::lease, incarnation),
-                                                                    MPNET_FIELD(detail::lease, ring),
-                                                                    MPNET_FIELD(detail::lease, pool),
-                                                                    MPNET_FIELD(detail::ring_claim, side),
-                                                                    MPNET_FIELD(detail::pool_claim, step)});
 
 static_assert(offsetof(config_header, layout) == 16 && offsetof(config_header, boot_id) == 24, "frozen");
 static_assert(sizeof(control) < control_window_bytes);

@@ -65,7 +65,8 @@ transaction::transaction(group& g) : group_(g), control_(g.control()) {
 void transaction::count_inheritance() noexcept {
   // relaxed, both: statistics
   control_.locks_inherited.fetch_add(1, std::memory_order_relaxed);
-  if (control_.undo.count != 0 || control_.intent.segment != 0) control_.journals_undone.fetch_add(1, std::memory_order_relaxed);
+  if (control_.undo.count != 0 || control_.intent.segment != 0)
+    control_.journals_undone.fetch_add(1, std::memory_order_relaxed);
 }
 
 void transaction::lock() {

@@ -238,7 +238,8 @@ void free_zone(group& g, const zone_info& zone) {
   if (zone.kind != zone_kind::raw) quiet.emplace(g, "free a shared object");
   transaction tx{g};
   const auto index = search(tx.shared(), zone.kind, zone.name);
-  if (!index || *index != zone.index ||
+  // A zone that is being made is its maker's, even where it took the name and the place of the one that is meant.
+  if (!index || *index != zone.index || tx.shared().zones[*index].state != mem::zone_published ||
       tx.shared().zones[*index].address != reinterpret_cast<std::uint64_t>(zone.address)) {
     throw error{errc::not_found, fmt::format("free {} '{}': it is gone already", name_of(zone.kind), zone.name)};
   }

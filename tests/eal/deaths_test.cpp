@@ -16,6 +16,7 @@
 
 #include "child.hpp"
 #include "death_probe.hpp"
+#include "support/sanitized.hpp"
 #include "survivor.hpp"
 
 using namespace eal_test;
@@ -117,10 +118,12 @@ class memory_cgroup {
 }  // namespace
 
 TEST_CASE("abort with a core to dump: peers go on while the kernel still writes it", "[eal][crash]") {
+  if (test::skip_sanitized("the sanitizer takes fatal signals and dumps no core")) return;
   die_with_core("abort", SIGABRT);
 }
 
 TEST_CASE("a segmentation fault with a core to dump: peers go on while the kernel still writes it", "[eal][crash]") {
+  if (test::skip_sanitized("the sanitizer takes fatal signals and dumps no core")) return;
   die_with_core("segv", SIGSEGV);
 }
 
@@ -163,6 +166,7 @@ TEST_CASE("the out-of-memory killer takes a member, and the others get back what
 
 TEST_CASE("a thread that ends while its process lives loses its lcore id and its turn, and that is all",
           "[eal][crash]") {
+  if (test::skip_sanitized("the sanitizer wants to see threads end")) return;
   survivor s;
   std::mutex m;
   std::vector<group_event> events;

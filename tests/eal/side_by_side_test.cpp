@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "child.hpp"
+#include "support/sanitized.hpp"
 
 using eal_test::child;
 using words = std::vector<std::string>;
@@ -54,6 +55,7 @@ class bystander {
 }  // namespace
 
 TEST_CASE("side by side: exhaustion, crashes and cleaning up of one group are nothing to the others", "[eal]") {
+  if (test::skip_sanitized("the sanitizer takes fatal signals")) return;
   bystander group{member("b", 0, {"-m", "64", "--", "beat"})};
   bystander alone{member("c", 0, {"-m", "32", "--", "beat"})};
   const auto others_are_fine = [&] {

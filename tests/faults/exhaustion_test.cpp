@@ -20,6 +20,7 @@
 #include <cstring>
 
 #include "faults/support.hpp"
+#include "support/sanitized.hpp"
 
 using namespace mpnet;
 using namespace faults;
@@ -118,6 +119,7 @@ void use_everything(group& g) {
 }  // namespace
 
 TEST_CASE("exhaustion: descriptors end at any point of entering and leaving", "[faults]") {
+  if (test::skip_sanitized("the sanitizer's checks need descriptors of their own")) return;
   const own_runtime runtime{"fds"};
   const sweep s = under_each(
       40,
@@ -132,6 +134,7 @@ TEST_CASE("exhaustion: descriptors end at any point of entering and leaving", "[
 }
 
 TEST_CASE("exhaustion: descriptors end at any point of a start with threads, messages and ports", "[faults]") {
+  if (test::skip_sanitized("the sanitizer's checks need descriptors of their own")) return;
   const own_runtime runtime{"fds"};
   const sweep s = under_each(
       80,
@@ -153,6 +156,7 @@ TEST_CASE("exhaustion: descriptors end at any point of a start with threads, mes
 
 TEST_CASE("exhaustion: without a descriptor left a member goes on, and works as before once there are some",
           "[faults]") {
+  if (test::skip_sanitized("the sanitizer's checks need descriptors of their own")) return;
   const std::string prefix = test::unique_prefix("full");
   test::child c{[&] {
     eal e{eal_arguments(prefix)};

@@ -11,6 +11,7 @@
 #include "ipc/socket.hpp"
 #include "ipc/troupe.hpp"
 #include "mem/control.hpp"
+#include "support/sanitized.hpp"
 
 using namespace troupe;
 using mpnet::errc;
@@ -85,6 +86,7 @@ TEST_CASE("a process gets the group's memory from a member when it cannot open t
 }
 
 TEST_CASE("a process that crashes has hung up before its core is dumped", "[ipc][group][crash]") {
+  if (test::skip_sanitized("the sanitizer takes fatal signals")) return;
   stage s;
   auto o = in_group(process_type::secondary);
   const pid_t pid = s.child([&] {

@@ -42,6 +42,20 @@ TEST_CASE("zone: unpublished zones are invisible and go back", "[mem]") {
   CHECK_NOTHROW(reserve_zone(g, {.name = "b", .size_bytes = 10}).publish());
 }
 
+TEST_CASE("zone: an outdated handle does not free what is being made in its place", "[mem]") {
+  group g{small(test::unique_prefix("outdated"))};
+  const zone_info old = reserve_zone(g, {.name = "z", .size_bytes = 5001}).publish();
+  free_zone(g, old);
+  zone_builder next = reserve_zone(g, {.name = "z", .size_bytes = 5001});
+  REQUIRE(next.address() == old.address);
+  CHECK_THROWS_AS(free_zone(g, old), error);
+  const zone_info made = next.publish();
+  CHECK(g.memory().used_bytes == 5001);
+  free_zone(g, made);
+  CHECK(g.memory().used_bytes == 0);
+  CHECK(g.memory().block_count == 0);
+}
+
 TEST_CASE("zone: bad names and sizes are refused", "[mem][bad-input]") {
   group g{small(test::unique_prefix("names"))};
   const std::string longest(max_name_len, 'x');

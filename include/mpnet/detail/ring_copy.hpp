@@ -78,7 +78,7 @@ inline constexpr std::size_t wide_copy_bytes = 64;
 }
 #else
 inline void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
-  std::memcpy(to, from, bytes);
+  if (bytes != 0) std::memcpy(to, from, bytes);  // an empty span may have no address
 }
 #endif
 
