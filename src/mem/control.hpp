@@ -13,7 +13,6 @@
 #include <atomic>
 #include <cstdint>
 
-
 namespace mpnet::mem {
 
 inline constexpr std::uint64_t config_magic = 0x006e'6f63'7465'6e70ULL;  // "pnetcon"
