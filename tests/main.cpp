@@ -12,5 +12,5 @@ extern "C" const char* __tsan_default_options() {
 // them is ever held by who waits for the lease's, because nobody waits for it.
 extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
-  return "deadlock:lock_for_life\n";
+  return "deadlock:lock_for_life\nrace:holdings_of_one\n";
 }
