@@ -36,7 +36,11 @@ void hold(mpnet::eal& e, std::size_t count) {
 }
 
 [[noreturn]] void eat_memory() {
-  for (std::size_t size = 16 << 20;;) std::memset(std::malloc(size), 7, size);
+  for (std::size_t size = 16 << 20;;) {
+    void* const memory = std::malloc(size);
+    if (memory != nullptr) std::memset(memory, 7, size);
+    asm volatile("" : : "r"(memory) : "memory");  // or the compiler sees that nobody reads it
+  }
 }
 
 int* volatile nowhere = nullptr;  // volatile: or the compiler knows what will come
