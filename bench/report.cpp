@@ -121,11 +121,12 @@ std::string_view distance_of(const row& r) {
   return r.line_rtt_cycles >= far_round_trip_cycles ? "far" : "near";
 }
 
+/// The values to their last bit: a rounded one, read back and rounded once more for a table, may differ by a digit.
 std::string json_of(const row& r) {
-  const std::string round_trip = r.line_rtt_cycles == 0 ? "null" : fmt::format("{:.1f}", r.line_rtt_cycles);
+  const std::string round_trip = r.line_rtt_cycles == 0 ? "null" : fmt::format("{}", r.line_rtt_cycles);
   return fmt::format(
-      R"({{"structure":"{}","mode":"{}","placement":"{}","burst":{},"mpnet_cycles":{:.3f},"peer":"{}","peer_cycles":{:.3f},)"
-      R"("ratio":{:.4f},"spread":{:.4f},"line_rtt_cycles":{},"rounds":{}}})",
+      R"({{"structure":"{}","mode":"{}","placement":"{}","burst":{},"mpnet_cycles":{},"peer":"{}","peer_cycles":{},)"
+      R"("ratio":{},"spread":{},"line_rtt_cycles":{},"rounds":{}}})",
       r.structure, r.mode, r.placement, r.burst, r.mpnet_cycles, r.peer, r.peer_cycles, r.ratio, r.spread, round_trip,
       r.rounds);
 }
