@@ -2,12 +2,12 @@
 // The inside of an endpoint: peers and their connections, what is under way, and the threads.
 //
 // One mutex guards all of it; under it nothing waits (every socket call returns at once) and no foreign code runs.
-// Threads share one epoll.  A connection is armed for one event at a time (EPOLLONESHOT), so one thread reads it at a
-// time; who reads a message runs its handler himself, without handing it to another thread, as long as one more thread
-// is left to read.
+// Threads share one epoll.  One thread at a time reads a connection (reading_turn.hpp); who reads a message runs its
+// handler himself, without handing it to another thread, as long as one more thread is left to read.
 #pragma once
 
 #include <sched.h>
+#include <sys/epoll.h>
 #include <mpnet/ipc.hpp>
 
 #include <chrono>
@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "ipc/fork_guard.hpp"
+#include "ipc/reading_turn.hpp"
 #include "ipc/reply.hpp"
 #include "ipc/socket.hpp"
 #include "ipc/wire.hpp"
@@ -71,6 +72,7 @@ struct connection {
   std::uint64_t id = 0;
   shared_socket socket;
   std::shared_ptr<peer> owner;                      // empty until its hello came
+  bool being_read = false;                          // by the thread that has its reading_turn
   std::map<std::uint32_t, shared_socket> channels;  // where the peer waits for replies
 };
 
@@ -90,6 +92,7 @@ struct peer {
   std::map<std::uint32_t, shared_socket> open_channels;  // idle or waited on
   std::shared_ptr<strand> calls = std::make_shared<strand>();
 };
+inline constexpr std::uint32_t link_events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
 inline constexpr std::size_t max_idle_channels = 2;  // a peer
 inline constexpr std::size_t max_peer_channels = 1024;
 
@@ -143,7 +146,9 @@ struct endpoint::impl {
   }
 
   // receive.cpp: what comes in
-  void read_link(std::uint64_t id);
+  enum class look : std::uint8_t { nothing, frames, call, ended };  // call: a handler may run
+  [[nodiscard]] look read_link(const std::shared_ptr<connection>& link);
+  [[nodiscard]] reading_turn turn_of(std::uint64_t link_id);
   void accept_frame(const std::shared_ptr<connection>& link, received& in);
   void accept_hello(const std::shared_ptr<connection>& link, received& in);
   void accept_call(const std::shared_ptr<connection>& link, received& in);
@@ -172,13 +177,14 @@ struct endpoint::impl {
   bool spawn();             // `mutex` is held
   bool may_stop_reading();  // `mutex` is held
   void run_thread(std::uint64_t key);
+  [[nodiscard]] bool look_around(reading_turn& turn, bool sleep);  // whether something came
   void run_ready(std::unique_lock<std::mutex>& lock);
   void run_strand(std::unique_lock<std::mutex>& lock, const std::shared_ptr<strand>& s);
   void execute(job& j);
   void make_ready(const std::shared_ptr<strand>& s, bool wake);  // `mutex` is held
   void run_later(std::function<void()> call);                    // `mutex` is held
   void leave_strand();  // the calling handler is about to wait: its sender's next call may start
-  void arm(const connection& link) const noexcept;
+  void arm(const connection& link, std::uint32_t events) const noexcept;
   void watch(int fd, std::uint64_t tag, std::uint32_t events) const;
   void unwatch(int fd) const noexcept;
   void wake(std::uint64_t threads) const noexcept;

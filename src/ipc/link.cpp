@@ -27,7 +27,7 @@ std::shared_ptr<connection> endpoint::impl::add_link(tracked_fd fd) {
   auto link = std::make_shared<connection>();
   link->id = ++last_link;
   link->socket = std::make_shared<tracked_fd>(std::move(fd));
-  watch(link->socket->get(), tag(tag_kind::link, link->id), EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
+  watch(link->socket->get(), tag(tag_kind::link, link->id), link_events);
   links.emplace(link->id, link);
   return link;
 }

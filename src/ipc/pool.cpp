@@ -37,9 +37,9 @@ void endpoint::impl::unwatch(int fd) const noexcept {
   ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void endpoint::impl::arm(const connection& link) const noexcept {
+void endpoint::impl::arm(const connection& link, std::uint32_t events) const noexcept {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
+  event.events = events;
   event.data.u64 = tag(tag_kind::link, link.id);
   ::epoll_ctl(epoll.get(), EPOLL_CTL_MOD, link.socket->get(), &event);
 }
@@ -114,38 +114,23 @@ void endpoint::impl::run_later(std::function<void()> call) {
 void endpoint::impl::run_thread(std::uint64_t key) {
   pthread_setname_np(pthread_self(), "mpnet-ipc");
   if (options.on_thread_start) options.on_thread_start();
-  auto awake_until = std::chrono::steady_clock::time_point{};
+  auto awake_until = clock::time_point{};
+  reading_turn turn;
   for (;;) {
-    epoll_event event{};
-    if (wait_awhile(awake_until,
-                    [&](bool sleep) { return ::epoll_wait(epoll.get(), &event, 1, sleep ? -1 : 0) == 1; })) {
-      awake_until = std::chrono::steady_clock::now() + stay_awake;
-      const std::uint64_t id = event.data.u64 & ((1ULL << 56) - 1);
-      try {
-        switch (static_cast<tag_kind>(event.data.u64 >> 56)) {
-          case tag_kind::listening:
-            accept_links();
-            break;
-          case tag_kind::link:
-            read_link(id);
-            break;
-          case tag_kind::pid:
-            pid_ended(process_id{static_cast<std::uint16_t>(id)});
-            break;
-          case tag_kind::timer:
-            timer_fired();
-            break;
-          case tag_kind::waker: {
-            std::uint64_t token = 0;
-            [[maybe_unused]] const auto n = ::read(waker.get(), &token, sizeof token);
-            break;
-          }
-        }
-      } catch (const std::exception& fault) {
-        log(log_level::error, "IPC", fault.what());  // out of memory, most likely: what it was about is lost
+    try {
+      if (wait_awhile(awake_until, [&](bool sleep) { return look_around(turn, sleep); })) {
+        awake_until = clock::now() + stay_awake;
       }
+    } catch (const std::exception& fault) {
+      log(log_level::error, "IPC", fault.what());  // out of memory, most likely: what it was about is lost
     }
+    std::shared_ptr<connection> last;  // others may read it while a handler runs; then this thread reads on
     std::unique_lock lock{mutex};
+    if (!ready.empty() || stopping || reading > max_idle_threads) {
+      lock.unlock();
+      last = turn.end();
+      lock.lock();
+    }
     run_ready(lock);
     if ((stopping && ready.empty()) || reading > max_idle_threads) {
       --reading;
@@ -154,7 +139,43 @@ void endpoint::impl::run_thread(std::uint64_t key) {
       if (live == 0) all_ended.notify_all();
       return;
     }
+    if (last && last->owner && ready.empty()) turn = {*this, std::move(last), reading_turn::reason::read_on};
   }
+}
+
+bool endpoint::impl::look_around(reading_turn& turn, bool sleep) {
+  look found = look::nothing;
+  if (sleep) {
+    turn.end();
+  } else if (turn) {
+    found = read_link(turn.link());
+    if (found == look::call) return true;
+  }
+  epoll_event event{};
+  if (::epoll_wait(epoll.get(), &event, 1, sleep ? -1 : 0) != 1) return found != look::nothing;
+  const std::uint64_t id = event.data.u64 & ((1ULL << 56) - 1);
+  switch (static_cast<tag_kind>(event.data.u64 >> 56)) {
+    case tag_kind::listening:
+      accept_links();
+      break;
+    case tag_kind::link:
+      turn.end();
+      turn = turn_of(id);
+      if (turn) static_cast<void>(read_link(turn.link()));
+      break;
+    case tag_kind::pid:
+      pid_ended(process_id{static_cast<std::uint16_t>(id)});
+      break;
+    case tag_kind::timer:
+      timer_fired();
+      break;
+    case tag_kind::waker: {
+      std::uint64_t token = 0;
+      [[maybe_unused]] const auto n = ::read(waker.get(), &token, sizeof token);
+      break;
+    }
+  }
+  return true;
 }
 
 void endpoint::impl::run_ready(std::unique_lock<std::mutex>& lock) {

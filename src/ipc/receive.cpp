@@ -7,19 +7,41 @@
 
 namespace mpnet::ipc {
 
-void endpoint::impl::read_link(std::uint64_t id) {
-  std::shared_ptr<connection> link;
+reading_turn::reading_turn(endpoint::impl& pool, std::shared_ptr<connection> link, reason why) noexcept : pool_(&pool) {
+  if (link->being_read) return;
+  link_ = std::move(link);
+  link_->being_read = true;
+  if (why == reason::read_on) pool.arm(*link_, EPOLLONESHOT);  // no event; a hang-up once
+}
+
+std::shared_ptr<connection> reading_turn::end() noexcept {
+  if (!link_) return nullptr;
   {
-    const std::lock_guard lock{mutex};
-    const auto found = links.find(id);
-    if (found == links.end()) return;
-    link = found->second;
+    const std::lock_guard lock{pool_->mutex};
+    link_->being_read = false;  // before epoll is told: who gets the next event takes the turn
   }
+  pool_->arm(*link_, link_events);
+  return std::exchange(link_, nullptr);
+}
+
+reading_turn endpoint::impl::turn_of(std::uint64_t link_id) {
+  const std::lock_guard lock{mutex};
+  const auto found = links.find(link_id);
+  if (found == links.end()) return {};
+  return {*this, found->second, reading_turn::reason::event};
+}
+
+endpoint::impl::look endpoint::impl::read_link(const std::shared_ptr<connection>& link) {
+  look result = look::nothing;
   constexpr int burst = 8;  // then other connections have their turn
   for (int n = 0; n < burst; ++n) {
     received in = receive_frame(link->socket->get(), thread_buffer());
     if (in.status == receive_status::nothing) break;
-    if (in.status == receive_status::closed) return drop_link(link);
+    result = look::frames;
+    if (in.status == receive_status::closed) {
+      drop_link(link);
+      return look::ended;
+    }
     if (in.status == receive_status::malformed) {
       count(counts->malformed);
       continue;
@@ -35,9 +57,9 @@ void endpoint::impl::read_link(std::uint64_t id) {
     count(counts->received);
     accept_frame(link, in);
     const std::lock_guard lock{mutex};
-    if (!ready.empty()) break;  // a handler may run
+    if (!ready.empty()) return look::call;
   }
-  arm(*link);
+  return result;
 }
 
 void endpoint::impl::accept_frame(const std::shared_ptr<connection>& link, received& in) {
