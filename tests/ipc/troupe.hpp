@@ -237,6 +237,26 @@ struct scoped_handler {
   return n;
 }
 
+/// A file whose descriptors are told apart from all others, among which those of connections come and go as the
+/// endpoints please; and how many of these this process has open.
+[[nodiscard]] inline mpnet::detail::unique_fd carried_file() {
+  return mpnet::detail::unique_fd{::memfd_create("carried", MFD_CLOEXEC)};
+}
+[[nodiscard]] inline std::size_t open_carried() {
+  std::size_t n = 0;
+  for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+    std::error_code closed_meanwhile;
+    const auto target = std::filesystem::read_symlink(entry.path(), closed_meanwhile).string();
+    if (target.starts_with("/memfd:carried")) ++n;
+  }
+  return n;
+}
+inline void answer_open_carried() {
+  ipc::register_handler("carried", [](ipc::message&, ipc::reply_token& reply) {
+    reply.send(ipc::bytes_of(std::to_string(open_carried())));
+  });
+}
+
 /// Waits until a condition holds that no event tells; false after the deadline.
 template <class F>
 [[nodiscard]] bool eventually(F&& holds) {
