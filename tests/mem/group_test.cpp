@@ -53,7 +53,7 @@ child start_member(const std::string& prefix, process_type type, const signal_pi
   return child{[&, prefix, type] {
     group g{type == process_type::primary ? small(prefix) : attaching(prefix, type)};
     in.notify(g.is_primary() ? 'p' : 's');
-    return end.wait() != 0 ? 0 : 1;
+    return end.wait(100'000) != 0 ? 0 : 1;  // as long as the test takes, which kills it when it gives up
   }};
 }
 
