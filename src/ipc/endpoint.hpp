@@ -177,6 +177,7 @@ struct endpoint::impl {
   bool spawn();             // `mutex` is held
   bool may_stop_reading();  // `mutex` is held
   void run_thread(std::uint64_t key);
+  [[nodiscard]] look read_turn(reading_turn& turn);
   [[nodiscard]] bool look_around(reading_turn& turn, bool sleep);  // whether something came
   void run_ready(std::unique_lock<std::mutex>& lock);
   void run_strand(std::unique_lock<std::mutex>& lock, const std::shared_ptr<strand>& s);

@@ -143,12 +143,18 @@ void endpoint::impl::run_thread(std::uint64_t key) {
   }
 }
 
+endpoint::impl::look endpoint::impl::read_turn(reading_turn& turn) {
+  const look found = read_link(turn.link());
+  if (found == look::ended) turn.end();  // or its end would be found again and again
+  return found;
+}
+
 bool endpoint::impl::look_around(reading_turn& turn, bool sleep) {
   look found = look::nothing;
   if (sleep) {
     turn.end();
   } else if (turn) {
-    found = read_link(turn.link());
+    found = read_turn(turn);
     if (found == look::call) return true;
   }
   epoll_event event{};
@@ -161,7 +167,7 @@ bool endpoint::impl::look_around(reading_turn& turn, bool sleep) {
     case tag_kind::link:
       turn.end();
       turn = turn_of(id);
-      if (turn) static_cast<void>(read_link(turn.link()));
+      if (turn) static_cast<void>(read_turn(turn));
       break;
     case tag_kind::pid:
       pid_ended(process_id{static_cast<std::uint16_t>(id)});

@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -48,7 +50,27 @@ void send_raw(int socket, std::span<const std::byte> bytes, std::span<const int>
   REQUIRE(n == static_cast<ssize_t>(bytes.size()));
 }
 
+/// Whether the kernel has all other threads of this process asleep.
+bool others_sleep() {
+  for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    if (task.path().filename() == std::to_string(::gettid())) continue;
+    std::ifstream file{task.path() / "stat"};
+    const std::string line{std::istreambuf_iterator<char>{file}, {}};
+    if (line[line.rfind(')') + 2] != 'S') return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+TEST_CASE("who connects, says nothing of meaning and hangs up leaves the threads asleep", "[ipc][hostile]") {
+  stage s;
+  ipc::endpoint self{s.options(0), s.membership()};
+  const auto fds_before = open_fds();
+  for (int n = 0; n < 3; ++n) send_raw(raw_connection(s, 0).get(), std::array{std::byte{}});
+  // A thread that finds the same end again and again keeps the connection, and never sleeps.
+  CHECK(eventually([&] { return self.stats().malformed == 3 && open_fds() == fds_before && others_sleep(); }));
+}
 
 TEST_CASE("garbage is counted and dropped, its descriptors are closed, and the endpoint goes on", "[ipc][hostile]") {
   stage s;
