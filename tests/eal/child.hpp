@@ -69,6 +69,7 @@ class child {
 
   /// Reads until `text` has been printed; false where the output ended first.  Throws at the deadline.
   bool read_until(const std::string& text) {
+    begin_ = mpnet::detail::monotonic_ns();
     while (output_.find(text) == std::string::npos)
       if (!read_some()) return false;
     return true;
@@ -76,6 +77,7 @@ class child {
 
   /// Reads all output and reaps; the exit code, or 128 + signal.
   int wait() {
+    begin_ = mpnet::detail::monotonic_ns();
     while (read_some()) {
     }
     int status = 0;
@@ -97,7 +99,7 @@ class child {
   }
 
   static constexpr std::uint64_t deadline_ms = 60'000;
-  std::uint64_t begin_ = mpnet::detail::monotonic_ns();
+  std::uint64_t begin_ = 0;  // of the wait that is under way: the test may have others to wait for in between
   pid_t pid_ = -1;
   bool reaped_ = false;
   int out_ = -1;
