@@ -38,12 +38,18 @@ pci_device describe(const pci_address& a, std::uint16_t vendor, std::uint16_t de
                .vendor_id = vendor,
                .device_id = device,
                .kernel_driver = link_name(sysfs(a) / "driver"),
-               .iommu_group = {}};
+               .iommu_group = {},
+               .no_iommu = false};
   int node = -1;
   if (std::ifstream file{sysfs(a) / "numa_node"}) file >> node;
   d.socket = socket_id{static_cast<std::int16_t>(node)};
   const std::string group = link_name(sysfs(a) / "iommu_group");
   if (!group.empty()) d.iommu_group = std::atoi(group.c_str());
+  if (std::ifstream file{sysfs(a) / "iommu_group" / "name"}) {
+    std::string name;
+    file >> name;
+    d.no_iommu = name == "vfio-noiommu";
+  }
   return d;
 }
 
@@ -106,13 +112,34 @@ bool pci_filter::permits(const pci_address& a) const noexcept {
   return allow.empty() ? !in(block) : in(allow);
 }
 
-void require_vfio_pci(const pci_device& d) {
-  if (d.kernel_driver == "vfio-pci") return;
+void require_vfio_pci(const pci_device& d, bool no_iommu) {
   const std::string name = to_string(d.address);
+  // vfio-pci binds no device that is in no IOMMU group, but in no-IOMMU mode.
+  const bool behind_iommu = d.iommu_group && !d.no_iommu;
+  if (no_iommu && behind_iommu) {
+    throw error{errc::usage,
+                fmt::format("PCI device {}: no_iommu=1 is for machines without an IOMMU, and this device is "
+                            "behind one; leave it out",
+                            name)};
+  }
+  const std::string without = fmt::format(
+      "where the device may reach all of memory, allow that with `echo 1 "
+      ">/sys/module/vfio/parameters/enable_unsafe_noiommu_mode` and ask for it with -a {},no_iommu=1",
+      name);
+  if (d.kernel_driver == "vfio-pci") {
+    if (no_iommu || behind_iommu) return;
+    throw error{errc::unsupported,
+                fmt::format("PCI device {}: no IOMMU stands between it and memory; switch the IOMMU on "
+                            "(intel_iommu=on or amd_iommu=on for the kernel), or, {}",
+                            name, without)};
+  }
   const std::string state = d.kernel_driver.empty() ? std::string{"no driver is bound"}
                                                     : fmt::format("the kernel's driver {} has it", d.kernel_driver);
-  // vfio-pci binds no device that is in no IOMMU group.
-  const char* first = d.iommu_group ? "" : "switch the IOMMU on (intel_iommu=on or amd_iommu=on for the kernel), then ";
+  const std::string first =
+      behind_iommu ? ""
+      : no_iommu
+          ? "allow no-IOMMU mode (enable_unsafe_noiommu_mode=1 for the module vfio), then "
+          : fmt::format("switch the IOMMU on (intel_iommu=on or amd_iommu=on for the kernel; or, {}), then ", without);
   throw error{errc::busy,
               fmt::format("PCI device {}: {}, but user space needs vfio-pci; {}bind it with `modprobe vfio-pci && "
                           "driverctl set-override {} vfio-pci`",

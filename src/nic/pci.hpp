@@ -28,7 +28,8 @@ struct pci_device {
   std::uint16_t vendor_id = 0, device_id = 0;
   socket_id socket = any_socket;
   std::string kernel_driver;       // empty: bound to none
-  std::optional<int> iommu_group;  // none: no IOMMU, or no-IOMMU mode
+  std::optional<int> iommu_group;  // none: no IOMMU, and not bound in no-IOMMU mode
+  bool no_iommu = false;           // the group is one that VFIO made up for want of an IOMMU
 };
 
 /// Those of the machine; empty where there is no PCI.
@@ -43,8 +44,9 @@ struct pci_filter {
   [[nodiscard]] bool permits(const pci_address& a) const noexcept;
 };
 
-/// Throws unless vfio-pci drives the device; the text holds the command that binds it.
-void require_vfio_pci(const pci_device& d);
+/// Throws unless vfio-pci drives the device, behind an IOMMU or, where it was asked for, without one; the text says
+/// what to do about it.
+void require_vfio_pci(const pci_device& d, bool no_iommu);
 
 /// Held by every member of a group that uses the device, until it ends: a file in the runtime root, read-locked
 /// (fcntl) by members.  Closing any descriptor of that file in this process would drop it, so there is one a device.

@@ -52,6 +52,8 @@ void probe_pci(group& g, std::span<const std::string> allowed, std::span<const s
                       d.kernel_driver.empty() ? "nobody" : d.kernel_driver));
       continue;
     }
+    // The group has it already, with the arguments that it was asked for with.
+    if (find_port(g, fmt::format("{}_{}", igb::igb_driver.name, to_string(d.address)))) continue;
     try {
       make_port(g, d.address, {});
     } catch (const error& e) {

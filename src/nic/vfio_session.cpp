@@ -2,6 +2,8 @@
 // The IOMMU address space of a group; see vfio_session.hpp.
 #include "nic/vfio_session.hpp"
 
+#include <mpnet/error.hpp>
+
 #include <algorithm>
 #include <mutex>
 #include <vector>
@@ -34,6 +36,16 @@ std::shared_ptr<vfio_session> vfio_session::current(const group& g) {
   return nullptr;
 }
 
+std::shared_ptr<vfio_session> vfio_session::current(const group& g, bool no_iommu) {
+  auto s = current(g);
+  if (s && s->no_iommu_ != no_iommu) {
+    throw error{errc::usage,
+                "PCI devices: some are asked for with no_iommu=1 and some without; one group of processes has "
+                "one way to memory, so ask for all of them alike"};
+  }
+  return s;
+}
+
 std::shared_ptr<vfio_session> vfio_session::remember(std::shared_ptr<vfio_session> s) {
   const std::lock_guard guard{sessions_mutex};
   std::erase_if(sessions, [](const auto& e) { return e.second.expired(); });
@@ -42,12 +54,12 @@ std::shared_ptr<vfio_session> vfio_session::remember(std::shared_ptr<vfio_sessio
 }
 
 std::shared_ptr<vfio_session> vfio_session::open(group& g, bool no_iommu) {
-  if (auto s = current(g)) return s;
+  if (auto s = current(g, no_iommu)) return s;
   return remember(std::shared_ptr<vfio_session>{new vfio_session{g, vfio_container::open(no_iommu), no_iommu}});
 }
 
 std::shared_ptr<vfio_session> vfio_session::adopt(group& g, detail::unique_fd container, bool no_iommu) {
-  if (auto s = current(g)) return s;
+  if (auto s = current(g, no_iommu)) return s;
   return remember(std::shared_ptr<vfio_session>{new vfio_session{g, vfio_container{std::move(container)}, no_iommu}});
 }
 
@@ -60,7 +72,8 @@ vfio_session::~vfio_session() {
 
 void vfio_session::enable() {
   container_.enable(no_iommu_);
-  if (watching_ || no_iommu_) return;
+  if (watching_) return;
+  if (no_iommu_) pages_ = dma_pages::of(group_);
   // First the observer, then what is there: what is added in between is mapped twice, which is one mapping.
   observer_ =
       mem::add_extent_observer(group_, [this](void* address, std::size_t bytes, std::uint64_t page_bytes, bool added) {
@@ -76,6 +89,7 @@ void vfio_session::enable() {
 }
 
 void vfio_session::map(void* address, std::size_t bytes, std::uint64_t page_bytes) const {
+  if (pages_) return pages_->learn(address, static_cast<std::uint64_t>(group_.iova_of(address)), bytes, page_bytes);
   const std::size_t unit = unit_of(page_bytes);
   for (std::size_t at = 0; at < bytes; at += unit) {
     auto* p = static_cast<std::byte*>(address) + at;
@@ -84,6 +98,7 @@ void vfio_session::map(void* address, std::size_t bytes, std::uint64_t page_byte
 }
 
 void vfio_session::unmap(void* address, std::size_t bytes, std::uint64_t page_bytes) const {
+  if (pages_) return pages_->forget(static_cast<std::uint64_t>(group_.iova_of(address)), bytes);
   const std::size_t unit = unit_of(page_bytes);
   for (std::size_t at = 0; at < bytes; at += unit) {
     container_.unmap(std::min(unit, bytes - at), group_.iova_of(static_cast<std::byte*>(address) + at));

@@ -36,7 +36,7 @@ TEST_CASE("A device that the kernel drives is refused with the command that bind
   d.address = {0, 3, 0, 0};
   d.kernel_driver = "igb";
   try {
-    require_vfio_pci(d);
+    require_vfio_pci(d, false);
     FAIL("no error");
   } catch (const error& e) {
     CHECK_THAT(e.what(), Catch::Matchers::Contains("driverctl set-override 0000:03:00.0 vfio-pci"));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The engine of the software 82576.  Offsets and bits come from the driver's register table, behaviour from the
-// datasheet.
+// The engine of the software 82576: offsets and bits from the driver's register table, behaviour from the datasheet.
 #include "igb/soft_82576.hpp"
 
 #include <algorithm>
@@ -79,7 +78,7 @@ bool l4_checksum_good(std::span<const std::uint8_t> f, const parsed& p) {
 
 }  // namespace
 
-soft_82576::soft_82576(window dma_window) : regs_(bar_bytes / 4), window_(dma_window) {
+soft_82576::soft_82576(window dma_window) : windows{dma_window}, regs_(bar_bytes / 4) {
   phy_[0] = 0x1140;
   phy_[1] = 0x796d;
   phy_[2] = 0x02a8;
@@ -158,11 +157,12 @@ void soft_82576::run_mdio(std::uint32_t command) noexcept {
 }
 
 void* soft_82576::dma(std::uint64_t iova, std::size_t length) noexcept {
-  if (iova < window_.iova || length > window_.length || iova - window_.iova > window_.length - length) {
-    ++dma_faults;
-    return nullptr;
+  for (const window& w : windows) {
+    if (iova < w.iova || length > w.length || iova - w.iova > w.length - length) continue;
+    return static_cast<std::uint8_t*>(w.base) + (iova - w.iova);
   }
-  return static_cast<std::uint8_t*>(window_.base) + (iova - window_.iova);
+  ++dma_faults;
+  return nullptr;
 }
 
 bool soft_82576::accepts(std::span<const std::uint8_t> f) noexcept {

@@ -24,7 +24,8 @@ class soft_82576 final : public nic::igb::bar_hook {
  public:
   static constexpr std::size_t bar_bytes = 128 << 10;
 
-  /// What the device may reach by DMA: `length` bytes at `base`, seen from `iova` on.
+  /// What the device may reach by DMA: `length` bytes at `base`, seen from `iova` on.  What lies across two windows is
+  /// out of reach, as on a bus without an IOMMU.
   struct window {
     void* base = nullptr;
     std::size_t length = 0;
@@ -56,9 +57,10 @@ class soft_82576 final : public nic::igb::bar_hook {
 
   /// Called on each write-back before the driver can see it: lets a test lie.
   std::function<void(nic::igb::rx_desc&)> corrupt_rx;
+  std::vector<window> windows;
   bool hang_reset = false;       // RST stays set
   bool hang_queue_stop = false;  // QUEUE_ENABLE stays set
-  std::uint64_t dma_faults = 0;  // accesses outside the window, as an IOMMU would report
+  std::uint64_t dma_faults = 0;  // accesses outside the windows, as an IOMMU would report
   std::uint64_t resets = 0;
 
   [[nodiscard]] std::uint32_t& at(std::uint32_t offset) noexcept { return regs_[offset / 4]; }
@@ -71,7 +73,6 @@ class soft_82576 final : public nic::igb::bar_hook {
   bool send_one(unsigned queue, std::vector<sent>* out, sent& current, bool& open);
 
   std::vector<std::uint32_t> regs_;
-  window window_;
   std::uint16_t phy_[32] = {};
   nic::igb::tx_context contexts_[16] = {};
 };

@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -73,8 +74,8 @@ class workbench {
     igb::set_up_receive(hw, config);
     igb::set_up_transmit(hw);
     for (unsigned q = 0; q < queues_; ++q) {
-      igb::start(hw, q, rx[q], iova_of(rx_shared[q].ring));
-      igb::start(hw, q, tx[q], iova_of(tx_shared[q].ring));
+      igb::start(hw, q, rx[q], device_address(rx[q].pages, iova_of(rx_shared[q].ring), descriptors_ * 16));
+      igb::start(hw, q, tx[q], device_address(tx[q].pages, iova_of(tx_shared[q].ring), descriptors_ * 16));
     }
     igb::enable_transmit(hw, true);
     igb::enable_receive(hw, true);
@@ -83,7 +84,22 @@ class workbench {
     for (unsigned q = 0; q < queues_; ++q) {
       igb::stop(hw, q, rx_shared[q]);
       igb::stop(hw, q, tx_shared[q]);
+      igb::give_back_aside(rx[q]);
     }
+  }
+  /// Before bring_up(): the device sees memory by physical addresses, and no two pages lie side by side there.
+  void without_iommu() {
+    const std::size_t count = arena_.bytes / dma_pages::page_bytes;
+    page_table = std::vector<dma_pages::entry>(count);
+    device->windows.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint64_t physical = (0x100 + (i * 7 + 3) % count) * dma_pages::page_bytes;
+      page_table[i].store(physical, std::memory_order_relaxed);  // relaxed: one thread
+      auto* page = static_cast<std::byte*>(arena_.address) + i * dma_pages::page_bytes;
+      device->windows.push_back({page, dma_pages::page_bytes, physical});
+    }
+    pages.emplace(page_table);
+    for (unsigned q = 0; q < queues_; ++q) rx[q].pages = tx[q].pages = &*pages;
   }
 
   [[nodiscard]] std::uint64_t iova_of(const void* p) const {
@@ -139,6 +155,8 @@ class workbench {
   igb::rx_queue* rx_shared = nullptr;
   igb::tx_queue* tx_shared = nullptr;
   detail::queue_counters* counters = nullptr;  // rx, then tx
+  std::vector<dma_pages::entry> page_table;    // without_iommu()
+  std::optional<dma_pages> pages;
 
  private:
   struct mapping {

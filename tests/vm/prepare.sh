@@ -54,7 +54,7 @@ prepare_kernel() { # INSTALL DIR
 guest_modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p
   irqbypass vfio_virqfd vfio vfio_iommu_type1 vfio-pci-core vfio-pci dca i2c-algo-bit igb llc stp garp mrp 8021q"
 
-make_initramfs() { # DIR FILE
+make_initramfs() { # DIR FILE [MODULES]: those are taken instead of the kernel's where both have one
   local root modules m file
   root=$(mktemp -d) || return 1
   modules=$(echo "$1"/kernel/lib/modules/*)
@@ -63,7 +63,7 @@ make_initramfs() { # DIR FILE
   cp tests/vm/init "$root/init"
   chmod +x "$root/init"
   for m in $guest_modules; do
-    file=$(find "$modules" -name "$m.ko" -print -quit)
+    file=$(find ${3:+"$3"} "$modules" -name "$m.ko" -print -quit)
     if [ -n "$file" ]; then cp "$file" "$root/modules/" && echo "$m.ko" >>"$root/modules/order"; fi
   done
   (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$2"

@@ -151,11 +151,21 @@ void igb_device::configure(const port_config& config) {
   }
 }
 
-// All rings of the port in one zone: rx descriptors, tx descriptors, then the pointers, then the batches.
+std::uint64_t igb_device::ring_address(const void* ring, std::size_t bytes) const {
+  const std::uint64_t at = device_address(way_->pages(), static_cast<std::uint64_t>(group_.iova_of(ring)), bytes);
+  if (at != 0) return at;
+  throw error{errc::no_memory,
+              fmt::format("{}: without an IOMMU a ring must lie in one hugepage, and this one does not; "
+                          "reserve hugepages with `sysctl vm.nr_hugepages=N`",
+                          shared_.name)};
+}
+
+// All rings of the port in one zone: rx descriptors, tx descriptors, then the pointers, then the batches.  Each ring's
+// bytes are a power of two and it starts at a multiple of them, so none lies across a hugepage's end.
 void igb_device::allocate_rings() {
   port_area& a = area();
   const std::size_t rx = shared_.rx[0].descriptors, tx = shared_.tx[0].descriptors;
-  const std::size_t bytes = shared_.rx_queues * rx * (sizeof(rx_desc) + sizeof(mbuf*)) +
+  const std::size_t bytes = tx * sizeof(tx_desc) + shared_.rx_queues * rx * (sizeof(rx_desc) + sizeof(mbuf*)) +
                             shared_.tx_queues * tx * (sizeof(tx_desc) + sizeof(mbuf*) + sizeof(std::uint16_t));
   const std::string name = fmt::format("{}.rings", shared_.name);
   std::optional<zone_info> zone = find_zone(group_, zone_kind::raw, name);
@@ -164,22 +174,24 @@ void igb_device::allocate_rings() {
     zone.reset();
   }
   if (!zone) {
-    zone = find_or_reserve_zone(group_,
-                                {.name = name,
-                                 .kind = zone_kind::raw,
-                                 .size_bytes = bytes,
-                                 .align_bytes = 4096,
-                                 .socket = socket_id{shared_.socket}},
-                                [](void*) {});
+    zone =
+        find_or_reserve_zone(group_,
+                             {.name = name,
+                              .kind = zone_kind::raw,
+                              .size_bytes = bytes,
+                              .align_bytes = std::max({std::size_t{4096}, rx * sizeof(rx_desc), tx * sizeof(tx_desc)}),
+                              .socket = socket_id{shared_.socket}},
+                             [](void*) {});
   }
   a.rings = reinterpret_cast<std::uint64_t>(zone->address);
   a.rings_bytes = bytes;
-  auto* at = static_cast<std::byte*>(zone->address);
+  auto at = reinterpret_cast<std::uintptr_t>(zone->address);
   const auto take = [&]<class T>(T*& where, std::size_t count) {
     where = reinterpret_cast<T*>(at);
     at += count * sizeof(T);
   };
   for (unsigned q = 0; q < shared_.rx_queues; ++q) take(a.rx[q].ring, rx);
+  at = (at + tx * sizeof(tx_desc) - 1) & ~(tx * sizeof(tx_desc) - 1);
   for (unsigned q = 0; q < shared_.tx_queues; ++q) take(a.tx[q].ring, tx);
   for (unsigned q = 0; q < shared_.rx_queues; ++q) take(a.rx[q].slots, rx);
   for (unsigned q = 0; q < shared_.tx_queues; ++q) take(a.tx[q].slots, tx);
@@ -255,8 +267,9 @@ queue_entry igb_device::bind_rx(std::uint16_t queue) {
        .mask = q.descriptor_count - 1,
        .buffer_bytes = buffer_bytes_,
        .port = shared_.id,
-       .rss_flag = a.hash_fields != 0 && (shared_.rx_queues > 1 || a.custom_reta != 0) ? mbuf_flag::rx_rss_hash : 0};
-  igb::start(hw_, queue, c, static_cast<std::uint64_t>(group_.iova_of(q.ring)));
+       .rss_flag = a.hash_fields != 0 && (shared_.rx_queues > 1 || a.custom_reta != 0) ? mbuf_flag::rx_rss_hash : 0,
+       .pages = way_->pages()};
+  igb::start(hw_, queue, c, ring_address(q.ring, q.descriptor_count * sizeof(rx_desc)));
   spread();
   return {scattered() ? &rx_burst_scattered : &rx_burst, &c};
 }
@@ -273,13 +286,15 @@ queue_entry igb_device::bind_tx(std::uint16_t queue) {
        .doorbell = hw_.regs.doorbell(TDT[queue]),
        .counters = &shared_.tx[queue].counters,
        .mask = q.descriptor_count - 1,
-       .context_index = context_by_queue(hw_.device->mac) ? std::uint32_t{queue} << txd::idx_shift : 0};
-  igb::start(hw_, queue, c, static_cast<std::uint64_t>(group_.iova_of(q.ring)));
+       .context_index = context_by_queue(hw_.device->mac) ? std::uint32_t{queue} << txd::idx_shift : 0,
+       .pages = way_->pages()};
+  igb::start(hw_, queue, c, ring_address(q.ring, q.descriptor_count * sizeof(tx_desc)));
   return {&tx_burst, &c};
 }
 
 void igb_device::unbind_rx(std::uint16_t queue) noexcept {
   static_cast<void>(igb::stop(hw_, queue, area().rx[queue]));
+  give_back_aside(rx_[queue]);
   spread();
 }
 

@@ -22,7 +22,7 @@ struct port_area {
   std::uint64_t magic;
   std::uint16_t device_id;
   std::uint16_t vectors;      // MSI-X vectors in use
-  std::uint32_t no_iommu;     //
+  std::uint32_t no_iommu;     // the first process asked for it; holds for whoever opens the device later
   std::uint32_t pause;        // pause_mode
   std::uint32_t hash_fields;  // of MRQC
   std::uint32_t custom_reta;  // somebody set the redirection table: it is not spread over running queues
@@ -54,6 +54,8 @@ class backend {
   [[nodiscard]] virtual unsigned vectors() noexcept = 0;
   /// The eventfd of a vector, or -1.
   [[nodiscard]] virtual int event_fd(unsigned vector) noexcept = 0;
+  /// Where memory lies, for a device without an IOMMU; null: the device sees the region by its offsets.
+  [[nodiscard]] virtual const dma_pages* pages() noexcept { return nullptr; }
   virtual void after_fork() {}
 };
 
@@ -114,6 +116,7 @@ class igb_device final : public device {
  private:
   [[nodiscard]] port_area& area() const noexcept { return *reinterpret_cast<port_area*>(shared_.area); }
   void allocate_rings();
+  [[nodiscard]] std::uint64_t ring_address(const void* ring, std::size_t bytes) const;
   void apply_receive();
   void spread();
   void collect_stats() noexcept;

@@ -94,6 +94,15 @@ bool stop(const hw& h, unsigned index, tx_queue& q) noexcept {
   return true;
 }
 
+void give_back_aside(rx_context& c) noexcept {
+  while (c.aside != nullptr) {
+    mbuf* m = c.aside;
+    c.aside = m->next;
+    m->next = nullptr;
+    free_segment(m);
+  }
+}
+
 bool stop_for_dead(const hw& h, unsigned index, rx_queue& q) noexcept {
   const bool done = quiet(h, index, q, &stop_rx_queue);
   if (done) set_state(q.state, queue_state::stopped);

@@ -18,6 +18,7 @@
 
 #include "igb_desc.hpp"
 #include "igb_hw.hpp"
+#include "nic/dma_pages.hpp"
 
 namespace mpnet::nic::igb {
 
@@ -68,8 +69,10 @@ struct alignas(cache_line) rx_context {
   std::uint32_t mask = 0;
   std::uint16_t buffer_bytes = 0;  // of one buffer, as the device was told
   std::uint16_t port = 0;
-  std::uint64_t rss_flag = 0;     // mbuf_flag::rx_rss_hash where the field holds a hash
-  std::uint32_t refill_room = 0;  // start(): so many descriptors without a buffer make a burst post new ones
+  std::uint64_t rss_flag = 0;        // mbuf_flag::rx_rss_hash where the field holds a hash
+  const dma_pages* pages = nullptr;  // without an IOMMU
+  std::uint32_t refill_room = 0;     // start(): so many descriptors without a buffer make a burst post new ones
+  mbuf* aside = nullptr;  // buffers that the device cannot reach in one piece, linked; of this process until stop
 };
 
 struct alignas(cache_line) tx_context_local {
@@ -77,8 +80,9 @@ struct alignas(cache_line) tx_context_local {
   volatile std::uint32_t* doorbell = nullptr;
   detail::queue_counters* counters = nullptr;
   std::uint32_t mask = 0;
-  std::uint32_t context_index = 0;  // already shifted
-  tx_context last{};                // what the device remembers
+  std::uint32_t context_index = 0;   // already shifted
+  const dma_pages* pages = nullptr;  // without an IOMMU
+  tx_context last{};                 // what the device remembers
   bool last_valid = false;
 };
 
@@ -101,6 +105,8 @@ void start(const hw& h, unsigned index, tx_context_local& c, std::uint64_t ring_
 /// Stops the queue and gives its buffers back.  False where the device did not confirm: then nothing was given back.
 bool stop(const hw& h, unsigned index, rx_queue& q) noexcept;
 bool stop(const hw& h, unsigned index, tx_queue& q) noexcept;
+/// Gives back what refill() put aside.
+void give_back_aside(rx_context& c) noexcept;
 
 // ---- recovery: the driving process is dead
 // ------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "nic/device.hpp"
 
@@ -111,6 +112,27 @@ inline void count(rx_context& x, std::size_t packets, std::uint64_t bytes) noexc
   add_relaxed(x.counters->bytes, bytes);
 }
 
+[[nodiscard]] inline std::uint64_t buffer_address(const rx_context& x, const mbuf& m) noexcept {
+  return device_address(x.pages, m.buffer_iova + mbuf_headroom, x.buffer_bytes);
+}
+
+/// Without an IOMMU: exchanges buffers that lie across the end of a page for others, and keeps them, since a pool would
+/// hand them out again.  False, and nothing taken, where the pool has no more.
+[[gnu::noinline]] bool exchange_split(rx_context& x, mbuf** buffers) noexcept {
+  for (std::uint32_t i = 0; i < refill_batch; ++i) {
+    while (buffer_address(x, *buffers[i]) == 0) {
+      buffers[i]->next = std::exchange(x.aside, buffers[i]);
+      detail::pool_cache* cache = detail::thread_cache(*x.pool);
+      if (detail::cache_get(*x.pool, cache, reinterpret_cast<void**>(buffers + i), 1, true) == 1) continue;
+      for (std::uint32_t k = 0; k < refill_batch; ++k) {
+        if (k != i) free_segment(buffers[k]);
+      }
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 void refill(rx_context& x) noexcept {
@@ -122,13 +144,14 @@ void refill(rx_context& x) noexcept {
   while (x.mask - ((posted - next) & x.mask) >= refill_batch) {
     mbuf** slots = q.slots + posted;
     detail::pool_cache* cache = detail::thread_cache(*x.pool);
-    if (detail::cache_get(*x.pool, cache, reinterpret_cast<void**>(slots), refill_batch, true) == 0) {
+    if (detail::cache_get(*x.pool, cache, reinterpret_cast<void**>(slots), refill_batch, true) == 0 ||
+        (x.pages != nullptr && !exchange_split(x, slots))) {
       add_relaxed(x.counters->nombuf, 1);
       break;
     }
     for (std::uint32_t i = 0; i < refill_batch; ++i) {
       rx_desc& d = q.ring[posted + i];
-      d.read.packet_iova = slots[i]->buffer_iova + mbuf_headroom;
+      d.read.packet_iova = buffer_address(x, *slots[i]);
       d.read.header_iova = 0;
     }
     posted = (posted + refill_batch) & x.mask;

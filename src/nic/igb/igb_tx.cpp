@@ -96,16 +96,45 @@ struct request {
 
 enum class outcome { sent, full, impossible };
 
-/// The general case: several segments, offloads.
+/// A descriptor; without an IOMMU one more where the data crosses into a page that lies elsewhere.  The mbuf belongs to
+/// the last, so that it goes back when the device has read both.
+inline void put_segment(tx_context_local& x, mbuf* m, const request& r, std::uint32_t& tail) noexcept {
+  tx_queue& q = *x.queue;
+  const auto start = static_cast<std::uint64_t>(m->data_iova());
+  for (std::uint32_t done = 0; done < m->data_len;) {
+    const std::uint64_t at = start + done;
+    std::uint32_t n = m->data_len - done;
+    if (x.pages != nullptr) n = static_cast<std::uint32_t>(x.pages->in_one_piece(at, n));
+    done += n;
+    const bool last = done == m->data_len;
+    q.ring[tail].data = {.buffer_iova = device_address(x.pages, at, n),
+                         .cmd_type_len = r.command | n | (last && m->next == nullptr ? txd::eop : 0),
+                         .olinfo_status = r.options | r.payload << txd::paylen_shift};
+    q.slots[tail] = last ? m : nullptr;
+    tail = (tail + 1) & x.mask;
+  }
+}
+
+/// False where the device has no way to data of the packet.
+[[nodiscard]] bool reachable(const dma_pages& pages, const mbuf& packet) noexcept {
+  for (const mbuf* m = &packet; m != nullptr; m = m->next) {
+    const auto at = static_cast<std::uint64_t>(m->data_iova());
+    if (pages.physical(at) == 0 || pages.physical(at + m->data_len - 1) == 0) return false;
+  }
+  return true;
+}
+
+/// The general case: several segments, offloads, data that lies in two pieces.
 [[gnu::noinline]] outcome put(tx_context_local& x, mbuf* packet, std::uint32_t& tail, std::uint32_t free) noexcept {
   tx_queue& q = *x.queue;
   request r;
   const std::uint32_t segments = count_segments(*packet, x.mask / 2);
   if (segments == 0 || !translate(*packet, x.context_index, r)) return outcome::impossible;
   if (!r.needs_context && packet->packet_len > max_frame_bytes) return outcome::impossible;
+  if (x.pages != nullptr && !reachable(*x.pages, *packet)) return outcome::impossible;
   const bool new_context =
       r.needs_context && (!x.last_valid || std::memcmp(&r.context, &x.last, sizeof(tx_context)) != 0);
-  if (segments + (new_context ? 1 : 0) > free) return outcome::full;
+  if (segments * (x.pages == nullptr ? 1 : 2) + (new_context ? 1 : 0) > free) return outcome::full;
   if (new_context) {
     q.ring[tail].context = r.context;
     q.slots[tail] = nullptr;
@@ -113,13 +142,7 @@ enum class outcome { sent, full, impossible };
     x.last = r.context;
     x.last_valid = true;
   }
-  for (mbuf* m = packet; m != nullptr; m = m->next) {
-    q.ring[tail].data = {.buffer_iova = static_cast<std::uint64_t>(m->data_iova()),
-                         .cmd_type_len = r.command | m->data_len | (m->next == nullptr ? txd::eop : 0),
-                         .olinfo_status = r.options | r.payload << txd::paylen_shift};
-    q.slots[tail] = m;
-    tail = (tail + 1) & x.mask;
-  }
+  for (mbuf* m = packet; m != nullptr; m = m->next) put_segment(x, m, r, tail);
   return outcome::sent;
 }
 
@@ -165,10 +188,11 @@ std::size_t tx_burst(void* context, mbuf** packets, std::size_t count) noexcept 
   for (; n < count; ++n) {
     mbuf* m = packets[n];
     const std::uint32_t before = tail;
-    if ((m->flags & offload_flags) == 0 && m->next == nullptr && m->data_len >= 14 && m->data_len <= max_frame_bytes)
-        [[likely]] {
+    const std::uint64_t address = device_address(x.pages, static_cast<std::uint64_t>(m->data_iova()), m->data_len);
+    if ((m->flags & offload_flags) == 0 && m->next == nullptr && m->data_len >= 14 && m->data_len <= max_frame_bytes &&
+        address != 0) [[likely]] {
       if (free == 0) break;
-      q.ring[tail].data = {.buffer_iova = static_cast<std::uint64_t>(m->data_iova()),
+      q.ring[tail].data = {.buffer_iova = address,
                            .cmd_type_len = data_command | txd::eop | m->data_len,
                            .olinfo_status = static_cast<std::uint32_t>(m->data_len) << txd::paylen_shift};
       q.slots[tail] = m;

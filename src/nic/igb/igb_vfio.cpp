@@ -68,6 +68,7 @@ class vfio_backend final : public backend {
   [[nodiscard]] bar registers() noexcept override { return {bar_.data(), bar_.size()}; }
   [[nodiscard]] unsigned vectors() noexcept override { return static_cast<unsigned>(events_.size()); }
   [[nodiscard]] int event_fd(unsigned v) noexcept override { return v < events_.size() ? events_[v].get() : -1; }
+  [[nodiscard]] const dma_pages* pages() noexcept override { return session_->pages(); }
   void after_fork() override { lock_.relock(); }
 
   void offer(const port_shared& shared) const {
@@ -93,7 +94,11 @@ std::unique_ptr<igb_device> open_device(group& g, port_shared& shared, bool no_i
                                                "82580, I350, I354, I210, I211)",
                                                to_string(d.address), d.vendor_id, d.device_id)};
   }
-  require_vfio_pci(d);
+  require_vfio_pci(d, no_iommu);
+  if (no_iommu) {
+    log(log_level::warning, "IGB",
+        fmt::format("{}: without an IOMMU, as was asked: the device can read and write all of memory", shared.name));
+  }
   auto way = std::make_unique<vfio_backend>(g, d, no_iommu);
   const vfio_backend& handed_on = *way;
   auto port = std::make_unique<igb_device>(g, shared, *m, std::move(way));
@@ -105,13 +110,6 @@ std::unique_ptr<igb_device> open_device(group& g, port_shared& shared, bool no_i
 std::unique_ptr<device> create(group& g, port_shared& shared, const devargs& args) {
   args.allow_only({"no_iommu"});
   const bool no_iommu = args.number("no_iommu", 0, 0, 1) != 0;
-  if (no_iommu) {
-    // The device would take what we hand it for physical addresses, and write to memory of others.
-    throw error{errc::unsupported,
-                fmt::format("port '{}': without an IOMMU a device needs physical addresses, which mpnet "
-                            "does not hand out; switch the IOMMU on (intel_iommu=on)",
-                            shared.name)};
-  }
   static_cast<void>(address_of(shared));
   auto* area = static_cast<port_area*>(reserve_area(g, shared, sizeof(port_area)));
   area->no_iommu = no_iommu ? 1 : 0;
