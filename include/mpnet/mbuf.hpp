@@ -7,6 +7,7 @@
 // data alive.  Whoever drops the last hold or clone gives the mbuf back, and so does the death of its process.
 #pragma once
 
+#include <mpnet/detail/prefetch.hpp>
 #include <mpnet/mbuf_flags.hpp>
 #include <mpnet/pool.hpp>
 
@@ -39,15 +40,15 @@ struct alignas(cache_line) mbuf {
   std::uint16_t buffer_len;
   std::uint16_t private_len;
   std::uint32_t link;  // mbuf_link, whether `origin` counts this one as a clone
+  std::uint64_t timestamp;
+  // Second line: what giving back asks for.  Seldom written, so that a packet which travels costs the first line alone.
+  mbuf* next;                 // segment; null at the end
+  detail::pool_header* pool;  // that it goes back to
+  mbuf* origin;               // whose data this one shows, where indirect; else null
   // Bits 0-15 holds of the owner, 16-31 clones, 32-47 the tag that took the last reference, 48-63 a count of changes.
   // Every process: w.
   std::atomic<std::uint64_t> references;
-  // Second line.
-  mbuf* next;                 // segment; null at the end
-  detail::pool_header* pool;  // that it goes back to
-  mbuf* origin;               // whose data this one shows, where indirect
   tx_offload_lengths tx;
-  std::uint64_t timestamp;
   std::uint32_t dynamic_field[4];  // for the application
   std::uint64_t spare2;
 
@@ -112,8 +113,7 @@ struct alignas(cache_line) mbuf {
   }
 };
 static_assert(sizeof(mbuf) == 128);
-static_assert(offsetof(mbuf, references) == 56);
-static_assert(offsetof(mbuf, next) == 64);
+static_assert(offsetof(mbuf, next) == cache_line);
 
 struct mbuf_pool_options {
   std::size_t mbuf_count = 0;
@@ -147,13 +147,13 @@ class mbuf_pool : public pool<mbuf> {
   /// packets.size() of them, or none and 0.  Hot; any thread.  Follows rte_pktmbuf_alloc_bulk.
   [[nodiscard]] std::size_t alloc_bulk(std::span<mbuf*> packets) const noexcept {
     const std::size_t n = get_bulk(packets);
-    for (std::size_t i = 0; i < n; ++i) packets[i]->reset();
+    reset_all(packets.first(n));
     return n;
   }
   /// As many as there are.  Hot; any thread.
   [[nodiscard]] std::size_t alloc_burst(std::span<mbuf*> packets) const noexcept {
     const std::size_t n = get_burst(packets);
-    for (std::size_t i = 0; i < n; ++i) packets[i]->reset();
+    reset_all(packets.first(n));
     return n;
   }
   /// A packet that shows the same data as `packet`, without copying it; null when the pool is used up.  Neither may be
@@ -165,6 +165,13 @@ class mbuf_pool : public pool<mbuf> {
 
   [[nodiscard]] static detail::pool_format format(const mbuf_pool_options& options);
   static void initialise(detail::pool_header& header, const mbuf_pool_options& options, std::uint64_t first_iova);
+
+ private:
+  static void reset_all(std::span<mbuf* const> packets) noexcept {
+    // Where another processor gave them back, their lines are still there: ask for all before waiting for one.
+    for (mbuf* m : packets) detail::prefetch_line<true>(m);
+    for (mbuf* m : packets) m->reset();
+  }
 };
 
 namespace detail {
@@ -179,7 +186,7 @@ inline constexpr std::uint64_t one_change = 1ULL << 48;
   // Relaxed: an mbuf that one holder has alone is touched by nobody else.
   // [A-mbuf] acquire: who dropped the other references is done with the data; pairs with [R-mbuf] in mbuf_refs.cpp.
   const auto r = m.references.load(std::memory_order_acquire);
-  if ((r & 0xffffffff) != one_hold || m.is_indirect()) [[unlikely]]
+  if ((r & 0xffffffff) != one_hold || m.origin != nullptr) [[unlikely]]
     return release_shared_segment(m);
   return true;
 }
@@ -218,7 +225,8 @@ struct ring_element<mbuf*> {
   static void take(mbuf* const* packets, std::size_t count) noexcept;
 };
 
+/// "mbuf", and which layout of it: builds that differ in that must not share a pool.
 template <>
-inline constexpr std::uint64_t shared_type_id<mbuf> = 0x6d627566;
+inline constexpr std::uint64_t shared_type_id<mbuf> = 0x6d627566'02;
 
 }  // namespace mpnet

@@ -67,6 +67,7 @@ void reset_for_pool(mbuf& m) noexcept {
   m.references.store(references_of(1, 0, tag_nobody, m.references.load(std::memory_order_relaxed)),
                      std::memory_order_relaxed);
   m.next = nullptr;
+  if (m.origin != nullptr) set_origin(m, nullptr);  // a death left it, before there was a link
   if (m.buffer != m.private_area() + m.private_len) show_own_buffer(m);
   m.flags = 0;
 }

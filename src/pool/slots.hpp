@@ -5,6 +5,7 @@
 #pragma once
 
 #include <mpnet/detail/pool_header.hpp>
+#include <mpnet/detail/prefetch.hpp>
 
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
 #include <emmintrin.h>
@@ -17,21 +18,6 @@
 #endif
 
 namespace mpnet::detail {
-
-/// Asks for lines, to be read or (without waiting for other processors' copies later) to be written.
-template <bool for_writing>
-inline void prefetch_lines(const void* from, std::size_t bytes) noexcept {
-  const char* at = static_cast<const char*>(from);
-  for (const char* end = at + bytes; at < end; at += cache_line) {
-#if defined(__x86_64__)
-    if constexpr (for_writing) {
-      asm volatile("prefetchw %0" : : "m"(*at));
-      continue;
-    }
-#endif
-    __builtin_prefetch(at, for_writing ? 1 : 0);
-  }
-}
 
 /// Objects of `n` slots to `out`.
 inline void read_slots(const pool_header& pool, const std::atomic<std::uint32_t>* slots, void** out,

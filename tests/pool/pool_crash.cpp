@@ -118,7 +118,8 @@ void account(bool after_b_gave_back) {
       require((places[i] & detail::in_claim) == 0, "a claim of the dead is left");
       if (!after_b_gave_back) continue;
       require((m.references.load() & 0xffffffff) == detail::one_hold, "a free mbuf is referenced");
-      require(m.next == nullptr && m.link == link_none && !m.is_indirect(), "a free mbuf is not clean");
+      require(m.next == nullptr && m.origin == nullptr && m.link == link_none && !m.is_indirect(),
+              "a free mbuf is not clean");
     }
   }
 }
