@@ -47,7 +47,7 @@ class zone_builder {
   ~zone_builder();
   [[nodiscard]] void* address() const noexcept { return info_.address; }
   [[nodiscard]] const zone_info& info() const noexcept { return info_; }
-  /// Makes the zone visible.  What was written before is seen by whoever finds it.
+  /// Makes the zone visible.  What was written before is seen by whoever finds it.  Throws not_found if not ours.
   zone_info publish();
 
  private:

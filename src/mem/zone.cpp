@@ -72,6 +72,16 @@ bool is_abandoned(const group& g, const zone_entry& z) {
          mem::is_process_dead(g, maker_of(z), static_cast<std::uint32_t>(z.owner >> 32));
 }
 
+/// Whether the zone is still this member's to publish or to drop.  A builder may be a copy that a forked member has of
+/// its parent's, or the second one of a zone: the place may be the parent's, published, or another zone's by now.
+bool is_being_made(const transaction& tx, const zone_info& zone) {
+  const zone_entry& z = tx.shared().zones[zone.index];
+  const mem::local_state& local = tx.owner().local();
+  return z.state == mem::zone_building && z.owner == mem::owner_word(local.slot, local.incarnation) &&
+         z.address == reinterpret_cast<std::uint64_t>(zone.address) &&
+         search(tx.shared(), zone.kind, zone.name) == zone.index;
+}
+
 /// Fills a free entry; the caller holds the lock and commits.
 std::uint32_t fill_entry(transaction& tx, const zone_spec& spec) {
   mem::control& c = tx.shared();
@@ -146,6 +156,7 @@ zone_builder::~zone_builder() {
   if (group_ == nullptr || group_->local().forked) return;
   try {
     transaction tx{*group_};
+    if (!is_being_made(tx, info_)) return;
     clear_entry(tx, info_.index);
     tx.commit();
   } catch (const error&) {
@@ -155,6 +166,13 @@ zone_builder::~zone_builder() {
 
 zone_info zone_builder::publish() {
   transaction tx{*group_};
+  if (!is_being_made(tx, info_)) {
+    throw error{
+        errc::not_found,
+        fmt::format("publish {} '{}': it is not this process's to publish: another builder of it was there first, or "
+                    "the process that reserved it is the one that this one was forked from; reserve it anew",
+                    name_of(info_.kind), info_.name)};
+  }
   zone_entry& z = tx.shared().zones[info_.index];
   tx.set(z.owner, 0);
   tx.set(z.state, mem::zone_published);

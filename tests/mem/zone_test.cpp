@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <optional>
 
 #include "support/child.hpp"
 
@@ -54,6 +55,51 @@ TEST_CASE("zone: an outdated handle does not free what is being made in its plac
   free_zone(g, made);
   CHECK(g.memory().used_bytes == 0);
   CHECK(g.memory().block_count == 0);
+}
+
+TEST_CASE("zone: a builder whose zone is published, or gone, touches nothing", "[mem]") {
+  group g{small(test::unique_prefix("second"))};
+  zone_info made;
+  {
+    zone_builder first = reserve_zone(g, {.name = "z", .size_bytes = 5001});
+    zone_builder second{g, first.info()};
+    made = first.publish();
+    CHECK_THROWS_AS(second.publish(), error);
+  }
+  REQUIRE(find_zone(g, zone_kind::raw, "z"));
+  CHECK(g.memory().used_bytes == 5001);
+  {
+    zone_builder old{g, made};
+    free_zone(g, made);
+    zone_builder next = reserve_zone(g, {.name = "y", .size_bytes = 5001});
+    REQUIRE(next.address() == made.address);
+    CHECK_THROWS_AS(old.publish(), error);
+    { const zone_builder gone{std::move(old)}; }
+    CHECK_NOTHROW(next.publish());
+  }
+  CHECK(find_zone(g, zone_kind::raw, "y"));
+}
+
+TEST_CASE("zone: a member that was forked does not drop what its parent is making", "[mem][process]") {
+  group g{small(test::unique_prefix("inherited"))};
+  std::optional<zone_builder> builder{reserve_zone(g, {.name = "z", .size_bytes = 5001})};
+  test::child forked{[&] {
+    g.enter_again_after_fork("forked");
+    bool refused = false;
+    try {
+      builder->publish();
+    } catch (const error& e) {
+      refused = e.kind() == errc::not_found;
+    }
+    builder.reset();
+    g.leave();
+    return refused ? 0 : 1;
+  }};
+  REQUIRE(forked.wait() == 0);
+  CHECK_FALSE(find_zone(g, zone_kind::raw, "z"));
+  CHECK(g.memory().used_bytes == 5001);
+  builder->publish();
+  CHECK(find_zone(g, zone_kind::raw, "z"));
 }
 
 TEST_CASE("zone: bad names and sizes are refused", "[mem][bad-input]") {
