@@ -54,7 +54,12 @@ member_watch::member_watch(group& g, event_loop& loop, ipc::endpoint& messages)
     : group_{g}, loop_{loop}, messages_{messages}, fifo_{mem::open_nudge_fifo(g.runtime_dir(), g.local().slot)} {
   for (const recovery_info& r : list_recoveries(g)) told_recoveries_ = r.sequence;
   fifo_watch_ = loop_.register_fd(fifo_.get(), [this](std::uint32_t) { on_nudge(); });
-  loop_.post([this] { on_alarm(); });
+  try {
+    loop_.post([this] { on_alarm(); });
+  } catch (...) {  // out of memory: the loop outlives this object, and must not call it
+    loop_.unregister_fd(fifo_watch_);
+    throw;
+  }
 }
 
 member_watch::~member_watch() {

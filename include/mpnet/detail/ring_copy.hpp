@@ -28,12 +28,12 @@ extern const bool has_wide_copy;
 /// Worth a branch from here on.
 inline constexpr std::size_t wide_copy_bytes = 64;
 
-#if defined(__AVX2__)
+#if defined(__AVX__)
 [[gnu::always_inline]] inline void copy_64(std::byte* to, const std::byte* from) noexcept {
   std::memcpy(to, from, 64);
 }
 #else
-/// Assembly, because programs are mostly built for processors without AVX2, where a function with another target cannot
+/// Assembly, because programs are mostly built for processors without AVX, where a function with another target cannot
 /// be inlined, and the call costs more than it gains.  In a program built for AVX it would not do: the compiler keeps
 /// values in the upper halves, which vzeroupper clears.
 [[gnu::always_inline]] inline void copy_64(std::byte* to, const std::byte* from) noexcept {
@@ -47,7 +47,7 @@ inline constexpr std::size_t wide_copy_bytes = 64;
 #endif
 
 [[nodiscard, gnu::always_inline]] inline bool may_copy_wide() noexcept {
-#if defined(__AVX2__)
+#if defined(__AVX__)
   return true;
 #else
   return has_wide_copy;
