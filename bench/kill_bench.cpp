@@ -6,7 +6,9 @@
 // ring's operation, each phase as often as the others, because some are too short to be met by chance.  In half of
 // these the survivor leaves the ring alone until recovery is over, so that the conductor finds what there is to repair.
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <mpnet/detail/lease.hpp>
 #include <mpnet/log.hpp>
 #include <mpnet/pool.hpp>
@@ -48,7 +50,7 @@ struct kill_state {
   std::atomic<std::uint32_t> resting;  // … and says so
   kill_targets targets;                // the victim's, before its first round
   // The survivor's account of the last kill, in cycles, and of all.
-  double from_mark, from_kill, to_recovered;
+  double from_mark, running_from_mark, from_kill, to_recovered;
   std::uint64_t lost, duplicated, unsettled;
   // Repairs by kind.
   std::uint64_t undone_by_waiters, finished_by_waiters, undone_by_recovery, finished_by_recovery, published_late;
@@ -104,6 +106,32 @@ void victim(kill_state& state, const std::string& prefix, unsigned processor) {
   }
 }
 
+/// What the calling thread has spent on a processor, in cycles: without what the scheduler, or the kernel's work for
+/// others, kept it waiting.
+double own_cycles() noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) / 1e3) * cycles_per_us();
+}
+
+/// Keeps the calling process, and those that it forks, to one processor for a while.
+class stay_on {
+ public:
+  explicit stay_on(unsigned processor) noexcept {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    sched_getaffinity(0, sizeof before_, &before_);
+    sched_setaffinity(0, sizeof set, &set);  // may fail: then the figures hold more of the scheduler
+  }
+  ~stay_on() { sched_setaffinity(0, sizeof before_, &before_); }
+  stay_on(const stay_on&) = delete;
+  stay_on& operator=(const stay_on&) = delete;
+
+ private:
+  cpu_set_t before_{};
+};
+
 class survivor {
  public:
   survivor(kill_state& state, const std::string& prefix, unsigned processor)
@@ -132,15 +160,18 @@ class survivor {
   void after_kill() {
     const auto& lease = mpnet::detail::lease_table[victim_lcore];
     last_alive_ = cycles();
+    double own = own_cycles();
     // The event thread may have recovered and freed the lease, mark and all, between two looks.
     while (!mpnet::detail::is_dead(lease) && lease.state.load(std::memory_order_acquire) != mpnet::detail::lease_free) {
       last_alive_ = cycles();
+      own = own_cycles();
       place_.through_shared();
       place_.receive();
     }
     while (!place_.through_shared()) place_.receive();
     const auto now = cycles();
     state_.from_mark = static_cast<double>(now - last_alive_);
+    state_.running_from_mark = own_cycles() - own;
     const auto killed_at = state_.killed_at.load(std::memory_order_relaxed);  // relaxed: came with `kills`
     state_.from_kill = static_cast<double>(now - killed_at);
   }
@@ -179,7 +210,7 @@ class survivor {
 };
 
 struct results {
-  std::vector<double> from_mark, from_kill, to_recovered;
+  std::vector<double> from_mark, running_from_mark, from_kill, to_recovered;
   unsigned kills = 0, wedges = 0;
   unsigned aimed = 0, reached = 0;  // kills aimed at a phase, and those that fell there
 };
@@ -228,6 +259,9 @@ results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
       primary.ended()) {
     throw std::runtime_error{"kill: the survivor did not start"};
   }
+  // From here on, so that the survivor has its processor for itself: a victim's own service threads keep off the
+  // victim's lcores, and would end on the survivor's processor, with all that the kernel takes apart for the last one.
+  const stay_on away_from_survivor{processors.back()};
   while (all.kills < kills) {
     const bool rests = shot{all.kills}.rests;
     kill_one(state, prefix, processors.back(), random, all);
@@ -240,6 +274,7 @@ results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
     }
     if (rests) continue;
     all.from_mark.push_back(state.from_mark);
+    all.running_from_mark.push_back(state.running_from_mark);
     all.from_kill.push_back(state.from_kill);
     all.to_recovered.push_back(state.to_recovered);
   }
@@ -275,6 +310,7 @@ void print_tables(const kill_state& state, const results& mpnet, const dpdk_kill
   for (const auto& [kind, count] : repairs_of(state)) fmt::print("| {} | {} |\n", kind, count);
   fmt::print("\n| microseconds until | median | 99 % | longest |\n|---|---|---|---|\n");
   print_times("the survivor proceeds, from the kernel's death mark", mpnet.from_mark);
+  print_times("the same, of the survivor's own running time", mpnet.running_from_mark);
   print_times("the survivor proceeds, from the kill", mpnet.from_kill);
   print_times("all is recovered, from the kernel's death mark", mpnet.to_recovered);
 }
