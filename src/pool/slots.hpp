@@ -4,24 +4,23 @@
 // plain ones, and stores stay in order there, so a scan that reads a new slot sees the tags written before it.
 #pragma once
 
+#include <mpnet/detail/cpu.hpp>
 #include <mpnet/detail/pool_header.hpp>
 #include <mpnet/detail/prefetch.hpp>
 
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #include <immintrin.h>
-#define MPNET_POOL_SSE2 1
+#define MPNET_WIDE_SLOTS 1
 #endif
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#undef MPNET_POOL_SSE2
+#undef MPNET_WIDE_SLOTS
 #endif
 #endif
 
 namespace mpnet::detail {
 
-#if defined(MPNET_POOL_SSE2)
-/// Whether the processor has AVX2.  Set before main().
-inline const bool wide_slots = __builtin_cpu_supports("avx2") != 0;
+#if defined(MPNET_WIDE_SLOTS)
 inline constexpr std::uint32_t wide_run = 8;  // slots of one step of the wide functions, which take whole steps only
 
 [[gnu::target("avx2"), gnu::noinline]] inline void read_slots_wide(const pool_header& pool,
@@ -60,8 +59,8 @@ inline constexpr std::uint32_t wide_run = 8;  // slots of one step of the wide f
 inline void read_slots(const pool_header& pool, const std::atomic<std::uint32_t>* slots, void** out,
                        std::uint32_t n) noexcept {
   std::uint32_t k = 0;
-#if defined(MPNET_POOL_SSE2)
-  if (wide_slots) read_slots_wide(pool, slots, out, k = n / wide_run * wide_run);
+#if defined(MPNET_WIDE_SLOTS)
+  if (has_avx2) read_slots_wide(pool, slots, out, k = n / wide_run * wide_run);
   const __m128i base = _mm_set1_epi64x(static_cast<long long>(reinterpret_cast<std::uintptr_t>(pool.objects)));
   const __m128i stride = _mm_set1_epi64x(static_cast<long long>(pool.stride_bytes));
   for (; k + 4 <= n; k += 4) {
@@ -97,8 +96,8 @@ inline void tag_slots(const pool_header& pool, const std::atomic<std::uint32_t>*
 inline void write_slots(const pool_header& pool, std::atomic<std::uint32_t>* slots, void* const* objects,
                         std::uint32_t n) noexcept {
   std::uint32_t k = 0;
-#if defined(MPNET_POOL_SSE2)
-  if (wide_slots) write_slots_wide(pool, slots, objects, k = n / wide_run * wide_run);
+#if defined(MPNET_WIDE_SLOTS)
+  if (has_avx2) write_slots_wide(pool, slots, objects, k = n / wide_run * wide_run);
   // 32 bits of the shifted offset and of the inverse are enough for 32 bits of the index.
   const __m128i base = _mm_set1_epi64x(static_cast<long long>(reinterpret_cast<std::uintptr_t>(pool.objects)));
   const __m128i inverse = _mm_set1_epi64x(static_cast<long long>(pool.stride_inverse & 0xffffffff));

@@ -16,10 +16,6 @@ bool is_laned(const ring_options& options) {
 }
 }  // namespace
 
-#if defined(__x86_64__) && !defined(MPNET_PLAIN_COPY)
-const bool has_wide_copy = __builtin_cpu_supports("avx2") != 0;
-#endif
-
 std::uint64_t ring_type_id(const char* type_name, std::size_t size) noexcept {
   std::uint64_t hash = 0xcbf29ce484222325ULL ^ size;
   for (; *type_name != '\0'; ++type_name) hash = (hash ^ static_cast<unsigned char>(*type_name)) * 0x100000001b3ULL;

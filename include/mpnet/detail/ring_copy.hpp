@@ -5,6 +5,7 @@
 // stored whole, which processors forward from the store buffer; 8 bytes at a time in and 16 out cost twice as much.
 #pragma once
 
+#include <mpnet/detail/cpu.hpp>
 #include <mpnet/types.hpp>
 
 #include <atomic>
@@ -23,8 +24,6 @@ namespace mpnet::detail {
 #endif
 
 #if defined(__x86_64__) && !defined(MPNET_PLAIN_COPY)
-/// Whether the processor has AVX2.  Set before main().
-extern const bool has_wide_copy;
 /// Worth a branch from here on.
 inline constexpr std::size_t wide_copy_bytes = 64;
 
@@ -50,7 +49,7 @@ inline constexpr std::size_t wide_copy_bytes = 64;
 #if defined(__AVX__)
   return true;
 #else
-  return has_wide_copy;
+  return has_avx2;
 #endif
 }
 
