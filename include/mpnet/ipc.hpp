@@ -194,8 +194,8 @@ class endpoint {
   endpoint& operator=(const endpoint&) = delete;
 
   /// Sends without waiting.  Returns how many peers it reached, that is, into whose queue it was put; the rest is
-  /// counted.  Throws no_primary, not_found (no such process), peer_died (of the one addressed), limit,
-  /// invalid_argument.  Follows rte_mp_sendmsg.
+  /// counted.  Throws no_primary, not_found (no such process, or this one is just leaving), peer_died (of the one
+  /// addressed), limit, invalid_argument.  Follows rte_mp_sendmsg.
   std::size_t send(const outgoing& what, destination to = {});
 
   /// Asks and waits until every peer asked has answered, failed, died, or time is up.  Throws as send() does, before

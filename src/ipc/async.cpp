@@ -38,7 +38,7 @@ void endpoint::impl::request_async(const outgoing& what, const destination& to, 
   std::uint64_t id = 0;
   {
     const std::lock_guard lock{mutex};
-    if (stopping) throw error{errc::not_found, "asynchronous request: the endpoint is closing"};
+    if (stopping) throw closing_error{"asynchronous request"};
     id = ++last_request;
     pendings.emplace(id, std::move(p));
     arm_timer();

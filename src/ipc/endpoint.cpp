@@ -161,11 +161,9 @@ void endpoint::impl::watch_neighbours() {
   std::size_t watched = 0;
   for (const member& m : all) {
     if (m.id == options.self.id || (watched >= neighbours && !m.primary)) continue;
-    {
-      const std::lock_guard lock{mutex};
-      if (stopping) return;
-    }
-    if (link_to(m).link) ++watched;
+    const std::lock_guard lock{mutex};  // for both, or the end may come in between
+    if (stopping) return;
+    if (linked(m).link) ++watched;
   }
 }
 

@@ -111,6 +111,11 @@ inline constexpr std::size_t base_threads = 2;
 inline constexpr std::size_t max_idle_threads = 4;
 inline constexpr std::size_t max_threads = 64;
 
+/// Whoever still sends while this process leaves.  Where it ends a callback, nothing is wrong.
+struct closing_error : error {
+  explicit closing_error(const char* what) : error{errc::not_found, std::string{what} + ": the endpoint is closing"} {}
+};
+
 struct endpoint::impl {
   impl(endpoint_options options_in, membership members_in);
   ~impl();
@@ -129,6 +134,7 @@ struct endpoint::impl {
     std::shared_ptr<connection> link;
   };
   [[nodiscard]] link_result link_to(const member& to);  // connects where there is none
+  [[nodiscard]] link_result linked(const member& to);   // the same; `mutex` is held
   std::shared_ptr<connection> add_link(tracked_fd fd);
   void add_peer_link(const std::shared_ptr<connection>& link, process_id id, std::uint64_t incarnation);
   void drop_link(const std::shared_ptr<connection>& link);

@@ -50,7 +50,11 @@ void endpoint::impl::add_peer_link(const std::shared_ptr<connection>& link, proc
 
 endpoint::impl::link_result endpoint::impl::link_to(const member& to) {
   const std::lock_guard lock{mutex};
-  if (stopping) throw error{errc::not_found, "the endpoint is closing"};
+  if (stopping) throw closing_error{"message"};
+  return linked(to);
+}
+
+endpoint::impl::link_result endpoint::impl::linked(const member& to) {
   if (const auto found = peers.find(to.id);
       found != peers.end() && found->second->incarnation == to.incarnation && !found->second->links.empty()) {
     return {connect_status::connected, found->second->links.front()};

@@ -250,6 +250,9 @@ void endpoint::impl::execute(job& j) {
     try {
       call.run(j.in, token);
       return;
+    } catch (const closing_error& e) {
+      token.fail(e.what());
+      throw;
     } catch (const std::exception& e) {
       fault = e.what();
     } catch (...) {
@@ -257,6 +260,8 @@ void endpoint::impl::execute(job& j) {
     }
     log(log_level::warning, "IPC", "handler '" + name + "' threw: " + fault);
     token.fail(fault);
+  } catch (const closing_error& e) {
+    log(log_level::debug, "IPC", std::string{"callback of a process that leaves: "} + e.what());
   } catch (const std::exception& e) {
     log(log_level::error, "IPC", std::string{"callback threw: "} + e.what());
   } catch (...) {
