@@ -3,8 +3,11 @@
 // on the same pool and rings.  Then the same is done to DPDK.
 //
 // Half of the kills come at a random moment.  The others are aimed: at a random instruction of one of the phases of a
-// ring's operation, each phase as often as the others, because some are too short to be met by chance.  In half of
-// these the survivor leaves the ring alone until recovery is over, so that the conductor finds what there is to repair.
+// ring's operation, each phase as often as the others, because some are too short to be met by chance.  While the
+// victim is led there the survivor leaves the ring alone: a victim of which each instruction takes microseconds never
+// wins a turn from somebody who does not rest.  In half of these the survivor goes on before the kill, and waits for
+// the claim of a stopped process when that dies; in the others it rests until recovery is over, so that the conductor
+// finds what there is to repair.
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -15,6 +18,7 @@
 #include <mpnet/process.hpp>
 #include <mpnet/ring.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <random>
@@ -23,6 +27,7 @@
 #include "control_bench.hpp"
 #include "kill_aim.hpp"
 #include "kill_dpdk.hpp"
+#include "kill_report.hpp"
 #include "machine.hpp"
 #include "matrix.hpp"
 
@@ -51,6 +56,7 @@ struct kill_state {
   kill_targets targets;                // the victim's, before its first round
   // The survivor's account of the last kill, in cycles, and of all.
   double from_mark, running_from_mark, from_kill, to_recovered;
+  std::uint64_t tries;  // rounds until one went through
   std::uint64_t lost, duplicated, unsettled;
   // Repairs by kind.
   std::uint64_t undone_by_waiters, finished_by_waiters, undone_by_recovery, finished_by_recovery, published_late;
@@ -168,7 +174,8 @@ class survivor {
       place_.through_shared();
       place_.receive();
     }
-    while (!place_.through_shared()) place_.receive();
+    state_.tries = 1;
+    while (!place_.through_shared()) ++state_.tries, place_.receive();
     const auto now = cycles();
     state_.from_mark = static_cast<double>(now - last_alive_);
     state_.running_from_mark = own_cycles() - own;
@@ -209,19 +216,22 @@ class survivor {
   std::uint64_t last_alive_ = 0;
 };
 
-struct results {
-  std::vector<double> from_mark, running_from_mark, from_kill, to_recovered;
-  unsigned kills = 0, wedges = 0;
-  unsigned aimed = 0, reached = 0;  // kills aimed at a phase, and those that fell there
-};
-
 /// Where the next kill falls.
 struct shot {
   bool aimed, rests;
   explicit shot(unsigned index) : aimed(index % 2 == 1), rests(index % 4 == 3) {}
 };
 
-void kill_one(kill_state& state, const std::string& prefix, unsigned processor, std::mt19937& random, results& all) {
+/// Has the survivor leave the shared ring alone, or work on it again, and waits until it does.
+void let_rest(kill_state& state, bool rests) {
+  const std::uint32_t wanted = rests ? 1 : 0;
+  state.rest.store(wanted, std::memory_order_release);
+  if (!eventually([&] { return state.resting.load(std::memory_order_acquire) == wanted; }))
+    throw std::runtime_error{"kill: the survivor hangs before a kill"};
+}
+
+void kill_one(kill_state& state, const std::string& prefix, unsigned processor, std::mt19937& random,
+              kill_results& all) {
   const shot next{all.kills};
   state.victim_rounds.store(0, std::memory_order_relaxed);  // relaxed: the fork orders it
   actor one{[&] { victim(state, prefix, processor); }};
@@ -229,13 +239,12 @@ void kill_one(kill_state& state, const std::string& prefix, unsigned processor, 
       one.ended()) {
     throw std::runtime_error{"kill: a victim did not get to work"};
   }
-  state.rest.store(next.rests ? 1 : 0, std::memory_order_release);
-  static_cast<void>(
-      eventually([&] { return state.resting.load(std::memory_order_acquire) == (next.rests ? 1U : 0U); }));
+  let_rest(state, next.aimed);
   if (next.aimed) {
     ++all.aimed;
     const auto phase = static_cast<kill_phase>(random() % kill_phases);
     if (lead_to(one.pid(), state.targets, phase, random)) ++all.reached;
+    let_rest(state, next.rests);
   } else {
     const auto moment = cycles() + random() % static_cast<std::uint64_t>(200 * cycles_per_us());
     while (cycles() < moment) {
@@ -246,10 +255,40 @@ void kill_one(kill_state& state, const std::string& prefix, unsigned processor, 
   state.kills.fetch_add(1, std::memory_order_release);
 }
 
-results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
+std::vector<repair_kind> repairs_of(const kill_state& state) {
+  return {{"ring_undone_by_survivor", "ring's claim undone, by a survivor on the spot", state.undone_by_waiters},
+          {"ring_finished_by_survivor", "ring's claim finished, by a survivor on the spot", state.finished_by_waiters},
+          {"ring_undone_by_conductor", "ring's claim undone, by the conductor", state.undone_by_recovery},
+          {"ring_finished_by_conductor", "ring's claim finished, by the conductor", state.finished_by_recovery},
+          {"single_published_late", "single side published late, by the conductor", state.published_late},
+          {"pool_undone", "pool's claim undone, by anyone", state.pool_undone},
+          {"objects_returned", "object returned to its pool", state.returned}};
+}
+
+/// A kind that never occurred was not tested.
+bool every_kind_occurred(const kill_results& all) {
+  return std::ranges::all_of(all.repairs, [](const repair_kind& kind) { return kind.count != 0; });
+}
+
+/// What the survivor has found so far; the times of the last kill where it has `timed` them.
+void take_account(const kill_state& state, bool timed, kill_results& all) {
+  all.lost = state.lost;
+  all.duplicated = state.duplicated;
+  all.unsettled = state.unsettled;
+  all.repairs = repairs_of(state);
+  if (!timed) return;
+  all.tries = std::max(all.tries, state.tries);
+  all.from_mark.push_back(state.from_mark);
+  all.running_from_mark.push_back(state.running_from_mark);
+  all.from_kill.push_back(state.from_kill);
+  all.to_recovered.push_back(state.to_recovered);
+}
+
+/// `kills` of them, and up to three times as many until each kind of repair has occurred; a smoke run is not for that.
+kill_results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
   const auto processors = o.processors.empty() ? usable_processors() : o.processors;
   const std::string prefix = fmt::format("bench-{}", getpid());
-  results all;
+  kill_results all;
   std::mt19937 random{std::random_device{}()};
   actor primary{[&] {
     setpriority(PRIO_PROCESS, 0, -5);  // may be refused: then the figures hold more of the scheduler
@@ -262,7 +301,8 @@ results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
   // From here on, so that the survivor has its processor for itself: a victim's own service threads keep off the
   // victim's lcores, and would end on the survivor's processor, with all that the kernel takes apart for the last one.
   const stay_on away_from_survivor{processors.back()};
-  while (all.kills < kills) {
+  const unsigned most = o.smoke ? kills : 3 * kills;
+  while (all.kills < kills || (all.kills < most && !every_kind_occurred(all))) {
     const bool rests = shot{all.kills}.rests;
     kill_one(state, prefix, processors.back(), random, all);
     ++all.kills;
@@ -272,47 +312,11 @@ results kill_mpnet(kill_state& state, const options& o, unsigned kills) {
       ++all.wedges;
       return all;  // a wedged survivor proves the point; there is nothing left to measure
     }
-    if (rests) continue;
-    all.from_mark.push_back(state.from_mark);
-    all.running_from_mark.push_back(state.running_from_mark);
-    all.from_kill.push_back(state.from_kill);
-    all.to_recovered.push_back(state.to_recovered);
+    take_account(state, !rests, all);
   }
   state.stop.store(1, std::memory_order_relaxed);  // relaxed: nothing comes with it
   if (!primary.finish()) throw std::runtime_error{"kill: the survivor ended badly"};
   return all;
-}
-
-void print_times(const char* what, const std::vector<double>& cycles_taken) {
-  const double us = cycles_per_us();
-  fmt::print("| {} | {:.1f} | {:.1f} | {:.1f} |\n", what, median(cycles_taken) / us, quantile(cycles_taken, 0.99) / us,
-             quantile(cycles_taken, 1) / us);
-}
-
-std::vector<std::pair<const char*, std::uint64_t>> repairs_of(const kill_state& state) {
-  return {{"ring's claim undone, by a survivor on the spot", state.undone_by_waiters},
-          {"ring's claim finished, by a survivor on the spot", state.finished_by_waiters},
-          {"ring's claim undone, by the conductor", state.undone_by_recovery},
-          {"ring's claim finished, by the conductor", state.finished_by_recovery},
-          {"single side published late, by the conductor", state.published_late},
-          {"pool's claim undone, by anyone", state.pool_undone},
-          {"object returned to its pool", state.returned}};
-}
-
-void print_tables(const kill_state& state, const results& mpnet, const dpdk_kills& dpdk) {
-  fmt::print("{}\n\n| | kills | wedges | objects lost |\n|---|---|---|---|\n", describe_machine());
-  fmt::print("| mpnet | {} | {} | {} (duplicated: {}, unsettled: {}) |\n", mpnet.kills, mpnet.wedges, state.lost,
-             state.duplicated, state.unsettled);
-  if (dpdk.kills != 0) fmt::print("| DPDK MP/MC and mempool | {} | {} | {} |\n", dpdk.kills, dpdk.wedges, dpdk.lost);
-  fmt::print("\n{} of {} kills were aimed at a phase of a ring's operation; {} fell there.\n", mpnet.aimed, mpnet.kills,
-             mpnet.reached);
-  fmt::print("\n| repairs by kind | count |\n|---|---|\n");
-  for (const auto& [kind, count] : repairs_of(state)) fmt::print("| {} | {} |\n", kind, count);
-  fmt::print("\n| microseconds until | median | 99 % | longest |\n|---|---|---|---|\n");
-  print_times("the survivor proceeds, from the kernel's death mark", mpnet.from_mark);
-  print_times("the same, of the survivor's own running time", mpnet.running_from_mark);
-  print_times("the survivor proceeds, from the kill", mpnet.from_kill);
-  print_times("all is recovered, from the kernel's death mark", mpnet.to_recovered);
 }
 
 }  // namespace
@@ -324,25 +328,13 @@ int run_kill(const options& o) {
   const auto mpnet = kill_mpnet(state, o, kills);
   dpdk_kills dpdk;
   if (selected(o.peers, "DPDK") && dpdk_can_share()) dpdk = kill_dpdk(o, o.smoke ? 1 : 20);
-  const std::vector<row> rows{duration_row("kill", "survivor proceeds after the death mark", mpnet.from_mark, "", {}),
-                              duration_row("kill", "survivor proceeds after the kill", mpnet.from_kill, "", {}),
-                              duration_row("kill", "recovered after the death mark", mpnet.to_recovered, "", {})};
-  save(o, rows);
-  if (o.output == format::json) {
-    for (const auto& r : rows) fmt::print("{}\n", json_of(r));
-  } else {
-    print_tables(state, mpnet, dpdk);
+  report_kills(o, mpnet, dpdk);
+  for (const auto& kind : mpnet.repairs) {
+    if (o.smoke || kind.count != 0) continue;
+    std::fprintf(stderr, "mpnet-bench: a kind of repair never occurred (%s): more --kills\n", kind.what);
   }
-  // A kind that never occurred was not tested; a smoke run is too short to tell.
-  bool every_kind = true;
-  for (const auto& [kind, count] : repairs_of(state)) {
-    if (o.smoke || count != 0) continue;
-    every_kind = false;
-    std::fprintf(stderr, "mpnet-bench: a kind of repair never occurred (%s): more --kills\n", kind);
-  }
-  const bool sound = mpnet.wedges == 0 && state.lost == 0 && state.duplicated == 0 && state.unsettled == 0;
-  if (!sound) std::fprintf(stderr, "mpnet-bench: wedges, or objects lost, duplicated or unsettled\n");
-  return sound && every_kind ? 0 : 1;
+  if (!mpnet.sound()) std::fprintf(stderr, "mpnet-bench: wedges, or objects lost, duplicated or unsettled\n");
+  return mpnet.sound() && (o.smoke || every_kind_occurred(mpnet)) ? 0 : 1;
 }
 
 }  // namespace bench

@@ -126,9 +126,9 @@ std::string json_of(const row& r) {
   const std::string round_trip = r.line_rtt_cycles == 0 ? "null" : fmt::format("{}", r.line_rtt_cycles);
   return fmt::format(
       R"({{"structure":"{}","mode":"{}","placement":"{}","burst":{},"mpnet_cycles":{},"peer":"{}","peer_cycles":{},)"
-      R"("ratio":{},"spread":{},"line_rtt_cycles":{},"rounds":{}}})",
+      R"("ratio":{},"spread":{},"line_rtt_cycles":{},"rounds":{}{}}})",
       r.structure, r.mode, r.placement, r.burst, r.mpnet_cycles, r.peer, r.peer_cycles, r.ratio, r.spread, round_trip,
-      r.rounds);
+      r.rounds, r.more);
 }
 
 std::string tables_of(const std::vector<row>& rows) {

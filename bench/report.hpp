@@ -21,6 +21,7 @@ struct row {
   double spread = 0;
   double line_rtt_cycles = 0;  // 0: one processor
   unsigned rounds = 0;
+  std::string more{};  // further fields, as they stand in JSON, each after a comma
 };
 
 inline constexpr const char* physical_limit = "physical limit";
