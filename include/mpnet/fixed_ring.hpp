@@ -12,6 +12,7 @@ template <class T, ring_sync Producers, ring_sync Consumers, bool Apart = false>
 class fixed_ring {
   static_assert(Producers != ring_sync::many_concurrent && Consumers != ring_sync::many_concurrent);
   using amount = detail::ring_amount;
+  static constexpr bool both_single = Producers == ring_sync::single && Consumers == ring_sync::single;
 
  public:
   using value_type = T;
@@ -46,17 +47,17 @@ class fixed_ring {
 
  private:
   [[gnu::always_inline]] std::size_t put(const T* objects, std::size_t count, amount how) const noexcept {
-    detail::ring_header& h = *ring_.header();
+    detail::ring_header& h = detail::as_one_address(ring_.header());
     if constexpr (Producers == ring_sync::single) {
-      return ring<T>::template put_single<Apart>(h, objects, count, how);
+      return ring<T>::template put_single<Apart, both_single>(h, objects, count, how);
     } else {
       return ring<T>::template put_many<Apart>(h, objects, count, how, 0);
     }
   }
   [[gnu::always_inline]] std::size_t take(T* objects, std::size_t count, amount how) const noexcept {
-    detail::ring_header& h = *ring_.header();
+    detail::ring_header& h = detail::as_one_address(ring_.header());
     if constexpr (Consumers == ring_sync::single) {
-      return ring<T>::template take_single<Apart>(h, objects, count, how);
+      return ring<T>::template take_single<Apart, both_single>(h, objects, count, how);
     } else {
       return ring<T>::template take_many<Apart>(h, objects, count, how);
     }

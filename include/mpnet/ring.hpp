@@ -219,9 +219,9 @@ class ring {
   std::size_t take(T* objects, std::size_t count, amount how) const noexcept;
   std::size_t put_general(const T* objects, std::size_t count, amount how) const noexcept;
   std::size_t take_general(T* objects, std::size_t count, amount how) const noexcept;
-  template <bool Apart>
+  template <bool Apart, bool Whole = false>
   static std::size_t put_single(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
-  template <bool Apart>
+  template <bool Apart, bool Whole = false>
   static std::size_t take_single(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
   template <bool Apart>
   static std::size_t put_many(detail::ring_header& h, const T* objects, std::size_t count, amount how,

@@ -45,7 +45,7 @@ void format_side(ring_own& own, ring_published& published, const ring_header& h,
   // relaxed: nobody else sees the ring before its magic is there.
   own.word.store(0, std::memory_order_relaxed);
   own.next.store(0, std::memory_order_relaxed);
-  own.cached_peer.store(0, std::memory_order_relaxed);
+  own.limit.store(&own == &h.producer ? h.capacity : 0, std::memory_order_relaxed);
   own.capacity = h.capacity;
   own.mask = h.slot_count - 1;
   own.flags = h.flags;

@@ -228,7 +228,7 @@ TEST_CASE("positions run past 2^40", "[ring]") {
     for (auto* own : {&h.producer, &h.consumer}) {
       own->word = mode == ring_sync::single ? 0 : start << detail::key_bits;
       own->next = start;
-      own->cached_peer = start;
+      own->limit = own == &h.producer ? start + 5 : start;
     }
     std::uint64_t in = 0, out = 0;
     for (int round = 0; round < 20; ++round) {

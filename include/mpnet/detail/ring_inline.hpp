@@ -7,11 +7,11 @@
 namespace mpnet {
 
 template <class T>
-template <bool Apart>
+template <bool Apart, bool Whole>
 [[gnu::always_inline]] inline std::size_t ring<T>::put_single(detail::ring_header& h, const T* objects,
                                                               std::size_t count, amount how) noexcept {
   std::uint64_t position = 0;
-  if (!detail::claim_single<produce>(h, position, count, how)) [[unlikely]]
+  if (!detail::claim_single<produce, Whole>(h, position, count, how)) [[unlikely]]
     return 0;
   if constexpr (Apart) detail::fetch_lines<T>(detail::ring_slots(h), h.producer.mask, position, count);
   detail::copy_in(detail::ring_slots(h), h.producer.mask, position, objects, count);
@@ -44,11 +44,11 @@ template <class T>
 }
 
 template <class T>
-template <bool Apart>
+template <bool Apart, bool Whole>
 [[gnu::always_inline]] inline std::size_t ring<T>::take_single(detail::ring_header& h, T* objects, std::size_t count,
                                                                amount how) noexcept {
   std::uint64_t position = 0;
-  if (!detail::claim_single<consume>(h, position, count, how)) [[unlikely]]
+  if (!detail::claim_single<consume, Whole>(h, position, count, how)) [[unlikely]]
     return 0;
   move_out(h, objects, position, count);
   if constexpr (Apart) detail::own_lines<T>(detail::ring_slots(h), h.consumer.mask, position, count);
@@ -130,7 +130,7 @@ template <class T>
 
 template <class T>
 [[gnu::always_inline]] inline std::size_t ring<T>::put(const T* objects, std::size_t count, amount how) const noexcept {
-  detail::ring_header& h = *header_;
+  detail::ring_header& h = detail::as_one_address(header_);
   const detail::ring_path path = h.producer.path;
   if (path == detail::ring_path::single) return put_single<false>(h, objects, count, how);
   if (path == detail::ring_path::many) return put_many<false>(h, objects, count, how, 0);
@@ -139,7 +139,7 @@ template <class T>
 
 template <class T>
 [[gnu::always_inline]] inline std::size_t ring<T>::take(T* objects, std::size_t count, amount how) const noexcept {
-  detail::ring_header& h = *header_;
+  detail::ring_header& h = detail::as_one_address(header_);
   const detail::ring_path path = h.consumer.path;
   if (path == detail::ring_path::single) return take_single<false>(h, objects, count, how);
   if (path == detail::ring_path::many) return take_many<false>(h, objects, count, how);

@@ -56,7 +56,7 @@ struct ring_options {
 
 namespace detail {
 
-inline constexpr std::uint64_t ring_magic = 0x0002'676e'6972'706dULL;  // "mpring", layout 2
+inline constexpr std::uint64_t ring_magic = 0x0003'676e'6972'706dULL;  // "mpring", layout 3
 inline constexpr std::uint64_t position_mask = (1ULL << 40) - 1;
 inline constexpr unsigned key_bits = 24;
 inline constexpr std::uint64_t key_mask = (1ULL << key_bits) - 1;
@@ -83,11 +83,11 @@ enum class ring_path : std::uint8_t {
 
 /// Touched by its own side alone.  Constants are repeated here so that an operation reads no further line.
 struct alignas(2 * cache_line) ring_own {
-  std::atomic<std::uint64_t> word;         // many: {position 40, key 24}, key 0 is idle
-  std::atomic<std::uint64_t> next;         // single: its own position; at most one operation ahead of the tail
-  std::atomic<std::uint64_t> cached_peer;  // what the other side had published when last looked at
-  std::uint64_t capacity;                  // creator: w, all: r, from here on
-  std::uint64_t mask;                      // slots - 1
+  std::atomic<std::uint64_t> word;   // many: {position 40, key 24}, key 0 is idle
+  std::atomic<std::uint64_t> next;   // single: its own position; at most one operation ahead of the tail
+  std::atomic<std::uint64_t> limit;  // up to where the peer let this side go when last looked at
+  std::uint64_t capacity;            // creator: w, all: r, from here on
+  std::uint64_t mask;                // slots - 1
   std::uint32_t flags;
   ring_sync sync;
   ring_path path;

@@ -6,8 +6,9 @@
 // overwrite.
 //   [R-ptail] after the copy into the slots   -> [A-ptail] before the copy out of them
 //   [R-ctail] after the copy out of the slots -> [A-ctail] before the copy into them
-// A cached copy of the peer's tail is as good as the tail when it was loaded; it passes between threads of one side
-// through the word ([R-word] -> [A-word]) or, on a single side, through whatever hands the side over.
+// A side's limit, what the peer's tail let it reach when last looked at, is as good as the tail when that was loaded;
+// it passes between threads of one side through the word ([R-word] -> [A-word]) or, on a single side, through whatever
+// hands the side over.
 #pragma once
 
 #include <mpnet/detail/ring_layout.hpp>
@@ -16,6 +17,14 @@
 
 namespace mpnet::detail {
 
+/// The header, by an address that the compiler takes for a new one.  Otherwise it computes the address of each atomic
+/// ahead of a loop of calls, finds no registers for that many, and loads them from the stack each time: half as much
+/// again for one object a call.
+[[nodiscard, gnu::always_inline]] inline ring_header& as_one_address(ring_header* h) noexcept {
+  asm("" : "+r"(h));
+  return *h;
+}
+
 template <ring_side Side>
 struct side_of;
 template <>
@@ -23,13 +32,11 @@ struct side_of<ring_side::producer> {
   static ring_own& own(ring_header& h) noexcept { return h.producer; }
   static ring_published& published(ring_header& h) noexcept { return h.produced; }
   static const ring_published& peer(ring_header& h) noexcept { return h.consumed; }
-  static std::int64_t room(const ring_own& own, std::uint64_t position, std::uint64_t peer) noexcept {
-    return static_cast<std::int64_t>(own.capacity - distance(peer, position));
-  }
-  /// Stores a freshly loaded tail of the peer where that is worth it: what the next operation would find exhausted is
-  /// not.
-  static void keep(ring_own& own, std::uint64_t peer, std::int64_t, std::size_t) noexcept {
-    own.cached_peer.store(peer, std::memory_order_relaxed);
+  /// Up to where this side may go while the peer's tail is `peer`.
+  static std::uint64_t limit(const ring_own& own, std::uint64_t peer) noexcept { return peer + own.capacity; }
+  /// Stores a fresh limit where that is worth it: what the next operation would find exhausted is not.
+  static void keep(ring_own& own, std::uint64_t limit, std::int64_t, std::size_t) noexcept {
+    own.limit.store(limit, std::memory_order_relaxed);
   }
 };
 template <>
@@ -37,14 +44,19 @@ struct side_of<ring_side::consumer> {
   static ring_own& own(ring_header& h) noexcept { return h.consumer; }
   static ring_published& published(ring_header& h) noexcept { return h.consumed; }
   static const ring_published& peer(ring_header& h) noexcept { return h.produced; }
-  // Signed: an exhausted copy of the peer's tail is not kept, so what is cached may lie behind the position.
-  static std::int64_t room(const ring_own&, std::uint64_t position, std::uint64_t peer) noexcept {
-    return static_cast<std::int64_t>((peer - position) << key_bits) >> key_bits;
-  }
-  static void keep(ring_own& own, std::uint64_t peer, std::int64_t room, std::size_t count) noexcept {
-    if (room > static_cast<std::int64_t>(count)) own.cached_peer.store(peer, std::memory_order_relaxed);
+  static std::uint64_t limit(const ring_own&, std::uint64_t peer) noexcept { return peer; }
+  static void keep(ring_own& own, std::uint64_t limit, std::int64_t room, std::size_t count) noexcept {
+    if (room > static_cast<std::int64_t>(count)) own.limit.store(limit, std::memory_order_relaxed);
   }
 };
+
+/// How many places there are from `position` to `limit`.  Signed: an exhausted limit is not always kept, so the
+/// position may lie beyond it.  `Whole`: both sides are single, and their positions 64 bits wide.
+template <bool Whole = false>
+[[nodiscard, gnu::always_inline]] inline std::int64_t ring_room(std::uint64_t limit, std::uint64_t position) noexcept {
+  if constexpr (Whole) return static_cast<std::int64_t>(limit - position);
+  return static_cast<std::int64_t>((limit - position) << key_bits) >> key_bits;
+}
 
 inline constexpr std::uint64_t ring_busy = ~0ULL;  // somebody else's claim did not end
 
@@ -69,21 +81,21 @@ inline thread_local constinit std::uint32_t ring_visits = 0;
 // operation of whoever uses the side then, or by recovery.  Nothing needs to know who the dead one was.
 
 /// Makes of `count`, what is wanted, how many places from `position` on the caller gets; false: none.
-template <ring_side Side>
+template <ring_side Side, bool Whole = false>
 [[gnu::always_inline]] inline bool claim_single(ring_header& h, std::uint64_t& position, std::size_t& count,
                                                 ring_amount amount) noexcept {
   using S = side_of<Side>;
   ring_own& own = S::own(h);
-  // relaxed, as cached_peer below: one thread uses the side.
+  // relaxed, as the limit below: one thread uses the side.
   const std::uint64_t at = own.next.load(std::memory_order_relaxed);
   position = at;
-  std::int64_t room = S::room(own, at, own.cached_peer.load(std::memory_order_relaxed));
+  std::int64_t room = ring_room<Whole>(own.limit.load(std::memory_order_relaxed), at);
   if (room >= static_cast<std::int64_t>(count)) [[likely]]
     return true;
   // [A-ptail] [A-ctail] what the other side did to the slots before it published is done.
-  const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);
-  room = S::room(own, at, peer);
-  S::keep(own, peer, room, count);
+  const std::uint64_t limit = S::limit(own, S::peer(h).tail.load(std::memory_order_acquire));
+  room = ring_room<Whole>(limit, at);
+  S::keep(own, limit, room, count);
   if (room >= static_cast<std::int64_t>(count)) [[likely]]
     return true;
   if (amount == ring_amount::up_to && room > 0) {
@@ -120,8 +132,9 @@ template <ring_side Side>
       word = ring_wait_idle(h, Side, word);
       if ((word & key_mask) != 0) return ring_busy;
     }
-    const std::uint64_t peer = S::peer(h).tail.load(std::memory_order_acquire);  // [A-ptail] [A-ctail] as claim_single
-    const std::int64_t room = S::room(own, word >> key_bits, peer);
+    // [A-ptail] [A-ctail] as claim_single
+    const std::uint64_t limit = S::limit(own, S::peer(h).tail.load(std::memory_order_acquire));
+    const std::int64_t room = ring_room(limit, word >> key_bits);
     std::size_t granted = count;
     if (room < static_cast<std::int64_t>(count)) [[unlikely]] {
       if (amount == ring_amount::all_or_nothing || room <= 0) return 0;
@@ -130,7 +143,7 @@ template <ring_side Side>
     // [A-word] the former owner's commit is done.  Failure acquires too: the word is used again.
     if (own.word.compare_exchange_strong(word, word | key, std::memory_order_acquire, std::memory_order_acquire))
         [[likely]] {
-      S::keep(own, peer, room, count);
+      S::keep(own, limit, room, count);
       return granted;
     }
   }
@@ -151,11 +164,11 @@ template <ring_side Side>
   //  3. idle, and the CAS fails: somebody claimed, or claimed and committed, in between: look again;
   //  4. the CAS succeeds: nobody moved `position` since the word was loaded, so the room computed from it holds,
   //     however old the peer's tail is: that only grows.
-  // Here once with the cached tail of the peer, which often will do; then again with its tail.
+  // Here once with the limit of an earlier look, which often will do; then again with the peer's tail.
   std::uint64_t word = own.word.load(std::memory_order_acquire);  // [A-word]
   position = word >> key_bits;
   // relaxed: stored by owners of the side while they held the word, whose release we acquired with it.
-  const std::int64_t room = S::room(own, position, own.cached_peer.load(std::memory_order_relaxed));
+  const std::int64_t room = ring_room(own.limit.load(std::memory_order_relaxed), position);
   if ((word & key_mask) == 0 && room >= static_cast<std::int64_t>(count)) {
     // [A-word] as in claim_many_again.
     if (own.word.compare_exchange_strong(word, word | key, std::memory_order_acquire, std::memory_order_acquire))
@@ -180,7 +193,7 @@ template <ring_side Side>
   // [R-ptail] [R-ctail] publishes what was done to the slots.  From here on the operation happened: a repair finishes
   // it.
   S::published(h).tail.store(next, std::memory_order_release);
-  // [R-word] the next owner sees cached_peer, and comes after our commit.
+  // [R-word] the next owner sees the limit, and comes after our commit.
   S::own(h).word.store(next << key_bits, std::memory_order_release);
 }
 
