@@ -51,6 +51,21 @@ TEST_CASE("net_null receives packets of the size asked for and frees what it is 
   CHECK(audit.in_backend == audit.object_count);
 }
 
+TEST_CASE("net_null counts sent bytes only where it is asked to look at what is sent", "[nic][vdev]") {
+  member m{unique_prefix("nullbytes")};
+  (void)m.pool();
+  for (const auto& [arguments, bytes] : {std::pair{"net_null0", 0U}, std::pair{"net_null1,tx-bytes=1", 640U}}) {
+    const port p = create_vdev(m.g, arguments);
+    p.bring_up(with_pool());
+    auto claim = p.take_queue(q0);
+    std::array<mbuf*, 10> burst{};
+    REQUIRE(p.rx_burst(q0, burst) == burst.size());
+    CHECK(p.tx_burst(q0, burst) == burst.size());
+    CHECK(p.stats().tx_packets == burst.size());
+    CHECK(p.stats().tx_bytes == bytes);
+  }
+}
+
 TEST_CASE("receiving without free mbufs is counted and goes on when there are some again", "[nic][vdev]") {
   member m{unique_prefix("nombuf")};
   (void)m.pool(16);
@@ -356,7 +371,7 @@ TEST_CASE("packets in a net_ring outlive their sender", "[nic][vdev][crash]") {
 TEST_CASE("statistics start anew at a reset, per queue and by name", "[nic]") {
   member m{unique_prefix("stats")};
   (void)m.pool();
-  const port p = create_vdev(m.g, "net_null0");
+  const port p = create_vdev(m.g, "net_null0,tx-bytes=1");
   p.bring_up(with_pool(2));
   auto c0 = p.take_queue(q0);
   auto c1 = p.take_queue(q1);
