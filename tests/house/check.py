@@ -4,6 +4,7 @@
 import fnmatch
 import os
 import re
+import subprocess
 import sys
 
 ROOT = ""
@@ -111,6 +112,16 @@ def check_places():
             for what, pattern in wrong:
                 if re.search(pattern, line):
                     yield f"{path}:{number}: names {what}"
+
+
+def check_top():
+    """What the project has at the top level is known.  Only what is in the repository, where there is one."""
+    allowed = set(""".ci .clang-format .clang-tidy .gitignore CMakeLists.txt CMakePresets.json LICENSE README.md
+                     bench cmake docs examples include scripts src tests tools""".split())
+    git = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False)
+    listed = git.stdout.split("\0") if git.returncode == 0 else files("")
+    for name in sorted({path.split("/")[0] for path in listed if path} - allowed):
+        yield f"{name}: no name of the top level; what there is has its place in one of the folders"
 
 
 def check_examples():
