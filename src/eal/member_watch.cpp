@@ -85,8 +85,8 @@ void member_watch::on_nudge() {
 }
 
 void member_watch::on_alarm() {
+  alarm_ = loop_.alarm(look_every, [this] { on_alarm(); });  // first: looking may find no memory
   look_again();
-  alarm_ = loop_.alarm(look_every, [this] { on_alarm(); });
 }
 
 void member_watch::look_again() {

@@ -248,13 +248,17 @@ watch_id event_loop::register_fd(int fd, std::function<void(std::uint32_t)> call
   epoll_event event{};
   event.events = EPOLLIN | EPOLLPRI | (how == trigger::edge ? static_cast<std::uint32_t>(EPOLLET) : 0U);
   event.data.u64 = id;
+  // First what needs memory: a descriptor that the kernel reports and nobody knows would be reported for ever.
+  impl_->watches[id] = {fd, std::make_shared<std::function<void(std::uint32_t)>>(std::move(callback))};
   if (::epoll_ctl(impl_->epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    const int why = errno;
+    impl_->watches.erase(id);
+    errno = why;
     if (errno == EEXIST) {
       throw error{errc::exists, "watch descriptor " + std::to_string(fd) + ": it is watched already"};
     }
     throw ipc::system_error_of("watch descriptor " + std::to_string(fd));
   }
-  impl_->watches[id] = {fd, std::make_shared<std::function<void(std::uint32_t)>>(std::move(callback))};
   return watch_id{id};
 }
 
