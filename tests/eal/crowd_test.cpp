@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "child.hpp"
+#include "support/sanitized.hpp"
 
 using namespace mpnet;
 namespace fs = std::filesystem;
@@ -149,10 +150,7 @@ unsigned attach_count() {
 }  // namespace
 
 TEST_CASE("256 processes share one group: all are served, an eighth is killed, the rest goes on", "[crowd][crash]") {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  WARN("SKIP: 256 processes with a sanitizer's memory each");
-  return;
-#endif
+  if (test::skip_sanitized("256 processes with a sanitizer's memory each")) return;
   void* memory = ::mmap(nullptr, sizeof(hall), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   REQUIRE(memory != MAP_FAILED);
   auto& h = *::new (memory) hall{};
@@ -193,10 +191,7 @@ TEST_CASE("256 processes share one group: all are served, an eighth is killed, t
 }
 
 TEST_CASE("processes attach by the hundred, 16 at a time, with ASLR and many libraries loaded first", "[crowd]") {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  WARN("SKIP: a sanitizer wants to be the first library");
-  return;
-#endif
+  if (test::skip_sanitized("a sanitizer wants to be the first library")) return;
   std::ifstream aslr{"/proc/sys/kernel/randomize_va_space"};
   int level = 0;
   aslr >> level;

@@ -15,6 +15,8 @@
 #include <set>
 #include <thread>
 
+#include "support/sanitized.hpp"
+
 using namespace mpnet;
 
 namespace {
@@ -227,8 +229,8 @@ TEST_CASE("a registered thread that ends without giving its id back loses it all
   }
 }
 
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which want to see threads end
 TEST_CASE("a thread that the kernel ends without a word gives its lcore id back too", "[eal][crash]") {
+  if (test::skip_sanitized("the sanitizer wants to see threads end")) return;
   eal e{arguments("0-1")};
   for (int i = 0; i < 3; ++i) {
     std::thread{[&] {
@@ -239,6 +241,7 @@ TEST_CASE("a thread that the kernel ends without a word gives its lcore id back 
 }
 
 TEST_CASE("the death of a thread is noticed and repaired though nobody asks for its id", "[eal][crash]") {
+  if (test::skip_sanitized("the sanitizer wants to see threads end")) return;
   eal e{arguments("0-1")};
   std::latch told{1};
   const auto id = e.events().subscribe(group_event_kind::recovery_done, [&](const group_event& what) {
@@ -251,7 +254,6 @@ TEST_CASE("the death of a thread is noticed and repaired though nobody asks for 
   told.wait();
   e.events().unsubscribe(id);
 }
-#endif
 
 TEST_CASE("the child of a plain fork is told so, and its end disturbs nobody", "[eal][process]") {
   eal e{arguments("0-1")};

@@ -20,22 +20,12 @@
 #include <thread>
 
 #include "support/child.hpp"
+#include "support/sanitized.hpp"
 
 using namespace mpnet;
 using test::signal_pipe;
 
 namespace {
-
-/// GCC 12's sanitizer runtimes do not carry their own locks over a fork of a process with threads: the child may find
-/// the allocator locked for ever.  What forks members is tested by the other builds.
-bool fork_is_safe() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  std::puts("SKIP: this sanitizer's runtime does not survive a fork of a process with threads");
-  return false;
-#else
-  return true;
-#endif
-}
 
 std::vector<std::string> eal_arguments(const std::string& prefix) {
   return {"--no-huge", "-m", "64", "--file-prefix", prefix, "--lcores", "0@0", "--no-pci"};
@@ -43,7 +33,7 @@ std::vector<std::string> eal_arguments(const std::string& prefix) {
 
 /// Runs the test in a process of its own, so that forks, signals and stop requests are its own.
 int in_process(const std::function<int(eal&)>& body) {
-  if (!fork_is_safe()) return 0;
+  if (test::skip_sanitized_forks()) return 0;
   const std::string prefix = test::unique_prefix("super");
   test::child process{[&] {
     eal e{eal_arguments(prefix)};
@@ -137,7 +127,7 @@ TEST_CASE("fork: a floating child takes an unused lcore id, gives it back, and i
 }
 
 TEST_CASE("fork: children die with their parent and nothing is left behind", "[eal][crash]") {
-  if (!fork_is_safe()) return;
+  if (test::skip_sanitized_forks()) return;
   const std::string prefix = test::unique_prefix("orphan");
   const signal_pipe in;
   const signal_pipe out;

@@ -27,6 +27,7 @@
 
 #include "faults/support.hpp"
 #include "mem/journal.hpp"
+#include "support/sanitized.hpp"
 
 using namespace mpnet;
 using namespace faults;
@@ -259,9 +260,7 @@ TEST_CASE("signals: the event loop's callers", "[faults][signal]") {
 }
 
 TEST_CASE("signals: forked members, supervisors and stop requests", "[faults][signal]") {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  WARN("SKIP: this sanitizer's runtime does not survive a fork of a process with threads");
-#else
+  if (test::skip_sanitized_forks()) return;
   const std::string prefix = test::unique_prefix("storm");
   CHECK(in_child([&] {
           eal e{eal_arguments(prefix, "primary")};
@@ -287,7 +286,6 @@ TEST_CASE("signals: forked members, supervisors and stop requests", "[faults][si
           expect(boss.run() == 0 && boss.restarts() == 2, "two restarts");
           expect(stop_requested(), "it was asked to stop");
         }) == 0);
-#endif
 }
 
 TEST_CASE("signals: starting, launching, and making ports at the same time as another member", "[faults][signal]") {

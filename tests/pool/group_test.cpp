@@ -131,7 +131,7 @@ TEST_CASE("device addresses of mbufs follow the region", "[mbuf]") {
   free_mbuf(m);
 }
 
-TEST_CASE("killed processes lose nothing", "[pool][crash][storm]") {
+TEST_CASE("killed processes lose nothing", "[pool][crash]") {
   constexpr int kills = 120, workers = 3;
   const auto prefix = test::unique_prefix("storm");
   memory shared{4096};
