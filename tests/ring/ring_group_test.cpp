@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <thread>
 #include <utility>
 
 #include "mem/conductor.hpp"
@@ -236,4 +237,26 @@ TEST_CASE("a private ring is its process's alone, goes empty when that dies, and
   for (parcel* p = parcels.get(); p != nullptr && mine.enqueue(p); p = parcels.get()) ++fits;
   CHECK(fits == 16);
   ring<parcel*>::destroy(g, mine);
+}
+
+TEST_CASE("a thread that ends in order, or a process that leaves, with a claim open holds up nobody", "[ring][group]") {
+  two_members pair{"open", [](group& g, two_members& m) {
+                     static_cast<void>(ring<int>::attach(g, "turns").reserve(1));
+                     g.leave();
+                     m.done.notify();
+                     return 0;
+                   }};
+  group g{options_for(pair.prefix)};
+  const auto turns = ring<int>::create(g, "turns", {.capacity = 8});
+  const auto goes_on = [&turns](int value) {
+    int got = 0;
+    return turns.enqueue(value) && turns.dequeue(got) && got == value;
+  };
+  CHECK(goes_on(0));
+  std::thread{[&turns] { static_cast<void>(turns.reserve(1)); }}.join();
+  CHECK(goes_on(1));
+  pair.made.notify();
+  REQUIRE(pair.done.wait() != 0);
+  CHECK(goes_on(2));
+  CHECK(pair.other.wait() == 0);
 }
