@@ -6,8 +6,10 @@
 
 #include "containers/table.hpp"
 #include "support/child.hpp"
+#include "support/small_group.hpp"
 
 using namespace mpnet;
+using test::small_group;
 
 namespace {
 
@@ -21,17 +23,13 @@ test::child run(const std::string& program, const std::vector<std::string>& argu
   }};
 }
 
-group_options options_for(const std::string& prefix) {
-  return {.file_prefix = prefix, .type = process_type::primary, .no_huge = true, .memory_mib = 64};
-}
-
 }  // namespace
 
 TEST_CASE("containers: hash maps and Boost's containers are shared by programs that are built apart",
           "[containers][process]") {
   constexpr std::uint64_t count = 1000;
   const std::string prefix = test::unique_prefix("containers");
-  group g{options_for(prefix)};
+  group g{small_group(prefix)};
   containers::table& t = containers::find_table(g);
   CHECK(run(CONTAINER_WRITER, {prefix, std::to_string(count)}).wait() == 0);
   CHECK(run(CONTAINER_READER, {prefix, std::to_string(count), std::to_string(count)}).wait() == 0);
@@ -59,7 +57,7 @@ TEST_CASE("containers: hash maps and Boost's containers are shared by programs t
 TEST_CASE("containers: two programs change them at once", "[containers][process]") {
   constexpr std::uint64_t count = 500;
   const std::string prefix = test::unique_prefix("containers");
-  group g{options_for(prefix)};
+  group g{small_group(prefix)};
   containers::table& t = containers::find_table(g);
   test::child writer = run(CONTAINER_WRITER, {prefix, std::to_string(count)});
   test::child reader = run(CONTAINER_READER, {prefix, std::to_string(count), "0"});
@@ -74,7 +72,7 @@ TEST_CASE("containers: two programs change them at once", "[containers][process]
 TEST_CASE("containers: a program that dies while it changes them is told to the next, who makes them anew",
           "[containers][crash]") {
   const std::string prefix = test::unique_prefix("containers");
-  group g{options_for(prefix)};
+  group g{small_group(prefix)};
   containers::table& t = containers::find_table(g);
   CHECK(run(CONTAINER_WRITER, {prefix, "die"}).wait() == 1000 + SIGKILL);
   CHECK(run(CONTAINER_READER, {prefix, "100", "0"}).wait() == 0);

@@ -21,7 +21,7 @@ class victim {
  public:
   explicit victim(const std::string& prefix)
       : prefix_(prefix), member_{[this] {
-          group g{small(prefix_)};
+          group g{small_group(prefix_)};
           reserve_zone(g, {.name = "kept", .size_bytes = 64}).publish();
           in_.notify();
           return end_.wait() != 0 ? 0 : 1;
@@ -47,8 +47,8 @@ class victim {
 
   /// How a secondary, a primary and an onlooker are refused; they must agree.
   errc refusal(std::string& text) const {
-    const errc kind = kind_of([&] { const group g{small(prefix_, process_type::secondary)}; }, &text);
-    CHECK(kind_of([&] { const group g{small(prefix_, process_type::primary)}; }) == kind);
+    const errc kind = kind_of([&] { const group g{small_group(prefix_, process_type::secondary)}; }, &text);
+    CHECK(kind_of([&] { const group g{small_group(prefix_, process_type::primary)}; }) == kind);
     CHECK(kind_of([&] { const group_view v{prefix_}; }) == kind);
     return kind;
   }
@@ -57,7 +57,7 @@ class victim {
     remove();
     std::filesystem::rename(path_ + ".away", path_);
     {
-      group g{small(prefix_, process_type::secondary)};
+      group g{small_group(prefix_, process_type::secondary)};
       CHECK(find_zone(g, zone_kind::raw, "kept"));
     }
     end_.notify();
@@ -101,7 +101,7 @@ TEST_CASE("config: a file that is something else is refused", "[faults][bad-inpu
   CHECK_THAT(text, Catch::Contains("not a config file of mpnet"));
   v.remove();
   std::filesystem::create_directory(v.path());
-  CHECK(kind_of([] { const group g{small("victim", process_type::secondary)}; }, &text) == errc::system);
+  CHECK(kind_of([] { const group g{small_group("victim", process_type::secondary)}; }, &text) == errc::system);
   CHECK_THAT(text, Catch::Contains("config: Is a directory"));
   v.remove();
   REQUIRE(::mkfifo(v.path().c_str(), 0600) == 0);
@@ -165,7 +165,9 @@ TEST_CASE("config: while members live it is never made anew, though it is gone o
           "[faults][bad-input]") {
   victim v{"victim"};
   std::string text;
-  const auto enter = [&](process_type type) { return kind_of([&] { const group g{small("victim", type)}; }, &text); };
+  const auto enter = [&](process_type type) {
+    return kind_of([&] { const group g{small_group("victim", type)}; }, &text);
+  };
   for (const bool gone : {true, false}) {
     v.remove();
     if (!gone) {

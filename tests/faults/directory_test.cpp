@@ -32,7 +32,7 @@ class bystander {
 };
 
 errc enter(std::string& text) {
-  return kind_of([] { const group g{small("x")}; }, &text);
+  return kind_of([] { const group g{small_group("x")}; }, &text);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ TEST_CASE("directory: links under the names that a group is going to use are rem
   }
   std::filesystem::create_symlink(file.path(), dir + "/ipc.0.1.new." + std::to_string(::getpid()));
   {
-    group g{small("x")};
+    group g{small_group("x")};
     CHECK(g.is_primary());
     // Planted once more, under the group's feet.
     std::filesystem::create_symlink(file.path(), dir + "/nudge.0");
@@ -131,7 +131,7 @@ TEST_CASE("directory: a config that names other people's files does not get them
   const own_runtime runtime{"names"};
   const bystander file{runtime};
   test::child dead{[] {
-    group g{small("x")};
+    group g{small_group("x")};
     return ::raise(SIGKILL);
   }};
   REQUIRE(dead.wait() == 1000 + SIGKILL);
@@ -143,7 +143,7 @@ TEST_CASE("directory: a config that names other people's files does not get them
   REQUIRE(::pwrite(fd, name.data(), name.size(), at) == static_cast<ssize_t>(name.size()));
   ::close(fd);
   {
-    const group g{small("x")};
+    const group g{small_group("x")};
     CHECK(g.is_primary());
   }
   CHECK(file.untouched());

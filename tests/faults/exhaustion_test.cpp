@@ -143,7 +143,7 @@ void start_and_use_everything() {
 TEST_CASE("exhaustion: descriptors end at any point of entering and leaving", "[faults]") {
   if (test::skip_sanitized("the sanitizer's checks need descriptors of their own")) return;
   const own_runtime runtime{"fds"};
-  under_each(runtime, {.steps = 40, .refused_at_least = 2}, leave_descriptors, [] { const group g{small("x")}; });
+  under_each(runtime, {.steps = 40, .refused_at_least = 2}, leave_descriptors, [] { const group g{small_group("x")}; });
 }
 
 TEST_CASE("exhaustion: descriptors end at any point of a start with threads, messages and ports", "[faults]") {
@@ -218,7 +218,7 @@ TEST_CASE("exhaustion: memory that ends in the middle of use is an error that ch
   test::child c{[&] {
     if (!own_mounts()) return 77;
     if (::mount("none", runtime.path().c_str(), "tmpfs", 0, "size=24m,mode=0700") != 0) return 77;
-    group g{small("x")};
+    group g{small_group("x")};
     void* first = allocate(g, 1 << 20);  // leaves half of a granule for small blocks
     const memory_stats before = g.memory();
     const std::string balloon = runtime.path() + "/balloon";
@@ -327,7 +327,7 @@ TEST_CASE("exhaustion: too little address space is an error that says how to rai
   test::child none{[] {
     limit(RLIMIT_AS, address_bytes() + (64U << 20));
     std::string text;
-    if (kind_of([] { const group g{small("x")}; }, &text) != errc::system) return 10;
+    if (kind_of([] { const group g{small_group("x")}; }, &text) != errc::system) return 10;
     return text.find("raise the address space limit (ulimit -v)") != std::string::npos ? 0 : 11;
   }};
   CHECK(none.wait() == 0);
@@ -336,7 +336,7 @@ TEST_CASE("exhaustion: too little address space is an error that says how to rai
   std::uint64_t region_bytes = 0;
   {
     const std::uint64_t before = address_bytes();
-    const group g{small("x")};
+    const group g{small_group("x")};
     region_bytes = address_bytes() - before;
   }
   const auto leave_addresses = [region_bytes](int step) {
@@ -350,7 +350,7 @@ TEST_CASE("exhaustion: a limit of file sizes is an error, not the signal that th
   test::child first{[] {
     limit(RLIMIT_FSIZE, 1 << 20);
     std::string text;
-    if (kind_of([] { const group g{small("x")}; }, &text) != errc::limit) return 10;
+    if (kind_of([] { const group g{small_group("x")}; }, &text) != errc::limit) return 10;
     return text.find("raise the file size limit (ulimit -f)") != std::string::npos ? 0 : 11;
   }};
   CHECK(first.wait() == 0);
@@ -359,9 +359,9 @@ TEST_CASE("exhaustion: a limit of file sizes is an error, not the signal that th
   test::child second{[&] {
     if (in.wait() == 0) return 9;
     limit(RLIMIT_FSIZE, 1 << 20);
-    return kind_of([] { const group g{small("x", process_type::secondary)}; }) == errc::limit ? 0 : 10;
+    return kind_of([] { const group g{small_group("x", process_type::secondary)}; }) == errc::limit ? 0 : 10;
   }};
-  const group g{small("x")};
+  const group g{small_group("x")};
   in.notify();
   CHECK(second.wait() == 0);
 }

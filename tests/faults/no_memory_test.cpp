@@ -79,7 +79,7 @@ TEST_CASE("no memory: a descriptor whose watch could not be set up is not watche
 TEST_CASE("no memory: a watch over members that could not start calls nobody", "[faults]") {
   const own_runtime runtime{"watch"};
   test::child c{[&] {
-    group g{small("x")};
+    group g{small_group("x")};
     event_loop loop;
     ipc::endpoint messages{g};
     at_refusal = keep_nudges_open;
@@ -108,11 +108,11 @@ TEST_CASE("no memory: a watch over members that ran out of it once looks again",
   const test::signal_pipe go, told;
   test::child joins{[&] {
     if (go.wait() == 0) return 1;
-    const group g{small("x", process_type::secondary)};
+    const group g{small_group("x", process_type::secondary)};
     return told.wait() != 0 ? 0 : 2;
   }};
   test::child c{[&] {
-    group g{small("x")};
+    group g{small_group("x")};
     event_loop loop;
     ipc::endpoint messages{g};
     const eal_detail::member_watch watch{g, loop, messages};

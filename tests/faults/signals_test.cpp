@@ -106,7 +106,7 @@ TEST_CASE("signals: entering, leaving and growing a group", "[faults][signal]") 
   CHECK(in_child([&] {
           const storm s;
           for (int i = 0; i < 10; ++i) {
-            group g{small(prefix)};
+            group g{small_group(prefix)};
             void* block = allocate(g, 40 << 20);
             std::memset(block, i, 40 << 20);
             deallocate(g, block);
@@ -122,12 +122,12 @@ TEST_CASE("signals: waiting for whoever makes the group, and for the control loc
   test::child attaching{[&] {
     if (go.wait() == 0) return 9;
     const storm s;
-    group g{small(prefix, process_type::secondary)};
+    group g{small_group(prefix, process_type::secondary)};
     for (int i = 0; i < 200; ++i) deallocate(g, allocate(g, 100));  // the other one allocates as well
     in.notify();
     return signals_seen > 0 ? 0 : 8;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   go.notify();
   bool done = false;
   while (!done) {
@@ -140,7 +140,7 @@ TEST_CASE("signals: waiting for whoever makes the group, and for the control loc
 TEST_CASE("signals: a zone that another member is making", "[faults][signal]") {
   const std::string prefix = test::unique_prefix("storm");
   CHECK(in_child([&] {
-          group g{small(prefix)};
+          group g{small_group(prefix)};
           const storm s;
           std::optional<zone_builder> builder{reserve_zone(g, {.name = "slow", .size_bytes = 64})};
           while_blocked(
@@ -157,7 +157,7 @@ TEST_CASE("signals: a zone that another member is making", "[faults][signal]") {
 TEST_CASE("signals: mutexes and rings with a doorbell", "[faults][signal]") {
   const std::string prefix = test::unique_prefix("storm");
   CHECK(in_child([&] {
-          group g{small(prefix)};
+          group g{small_group(prefix)};
           mutex m;
           auto r = ring<std::uint64_t>::create(g, "bell", {.capacity = 8, .doorbell = true});
           const storm s;

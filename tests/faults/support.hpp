@@ -15,13 +15,11 @@
 #include <string>
 
 #include "support/child.hpp"
+#include "support/small_group.hpp"
 
 namespace faults {
 
-inline mpnet::group_options small(const std::string& prefix, mpnet::process_type type = mpnet::process_type::primary) {
-  if (type == mpnet::process_type::secondary) return {.file_prefix = prefix, .type = type};
-  return {.file_prefix = prefix, .type = type, .no_huge = true, .memory_mib = 64};
-}
+using test::small_group;
 
 /// The kind of error that `f` throws, errc{} where it throws none; its text in `text`.
 inline mpnet::errc kind_of(const std::function<void()>& f, std::string* text = nullptr) {

@@ -18,16 +18,14 @@
 #include "mem/membership.hpp"
 #include "mem/runtime_dir.hpp"
 #include "support/child.hpp"
+#include "support/small_group.hpp"
 
 using namespace mpnet;
 using test::child;
 using test::signal_pipe;
+using test::small_group;
 
 namespace {
-
-group_options small(const std::string& prefix, process_type type = process_type::primary) {
-  return {.file_prefix = prefix, .type = type, .no_huge = true, .memory_mib = 64};
-}
 
 group_options attaching(const std::string& prefix, process_type type = process_type::secondary) {
   return {.file_prefix = prefix, .type = type};
@@ -51,7 +49,7 @@ bool exists(const std::string& path) {
 /// A member that lives until it is told to end; `in` answers when it is in.
 child start_member(const std::string& prefix, process_type type, const signal_pipe& in, const signal_pipe& end) {
   return child{[&, prefix, type] {
-    group g{type == process_type::primary ? small(prefix) : attaching(prefix, type)};
+    group g{type == process_type::primary ? small_group(prefix) : attaching(prefix, type)};
     in.notify(g.is_primary() ? 'p' : 's');
     return end.wait(100'000) != 0 ? 0 : 1;  // as long as the test takes, which kills it when it gives up
   }};
@@ -64,7 +62,7 @@ TEST_CASE("group: the last member to leave leaves no file behind", "[mem][proces
   std::string runtime;
   std::string shared;
   {
-    const group g{small(prefix)};
+    const group g{small_group(prefix)};
     runtime = g.runtime_dir();
     shared = g.local().shared_dir;
     REQUIRE(exists(shared + "/config"));
@@ -85,7 +83,7 @@ TEST_CASE("group: secondary attaches to a living member and sees what the primar
     if (!zone || std::strcmp(static_cast<const char*>(zone->address), "hello") != 0) return 3;
     return 0;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   zone_builder builder = reserve_zone(g, {.name = "greeting", .size_bytes = 100});
   std::strcpy(static_cast<char*>(builder.address()), "hello");
   builder.publish();
@@ -105,7 +103,7 @@ TEST_CASE("group: a living primary refuses a second one, auto attaches, and take
   const signal_pipe end;
   child first = start_member(prefix, process_type::primary, in, end);
   REQUIRE(in.wait() == 'p');
-  CHECK(kind_of([&] { const group g{small(prefix)}; }) == errc::busy);
+  CHECK(kind_of([&] { const group g{small_group(prefix)}; }) == errc::busy);
   child second = start_member(prefix, process_type::automatic, in, end);
   REQUIRE(in.wait() == 's');
   first.kill(SIGKILL);
@@ -124,7 +122,7 @@ TEST_CASE("group: when nobody lives, stale files go and everything starts fresh"
   const signal_pipe in;
   const signal_pipe end;
   child first{[&] {
-    group g{small(prefix)};
+    group g{small_group(prefix)};
     reserve_zone(g, {.name = "old", .size_bytes = 4096}).publish();
     in.notify('p');
     return end.wait() != 0 ? 0 : 1;
@@ -132,7 +130,7 @@ TEST_CASE("group: when nobody lives, stale files go and everything starts fresh"
   REQUIRE(in.wait() == 'p');
   first.kill(SIGKILL);
   first.wait();
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   CHECK(g.is_primary());
   CHECK_FALSE(find_zone(g, zone_kind::raw, "old"));
 }
@@ -202,7 +200,7 @@ TEST_CASE("group: an address range that is taken is an error that says by what",
   void* taken = ::mmap(reinterpret_cast<void*>(mem::default_base + (3ULL << 30)), 4096, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   REQUIRE(taken != MAP_FAILED);
-  CHECK(kind_of([] { const group g{small(test::unique_prefix("taken"))}; }) == errc::busy);
+  CHECK(kind_of([] { const group g{small_group(test::unique_prefix("taken"))}; }) == errc::busy);
   ::munmap(taken, 4096);
 }
 
@@ -210,16 +208,16 @@ TEST_CASE("group: a runtime directory that others may enter, or a link, is refus
   const std::string dir = "/dev/shm/" + test::unique_prefix("dir");
   REQUIRE(::mkdir(dir.c_str(), 0755) == 0);
   ::setenv("RUNTIME_DIRECTORY", dir.c_str(), 1);
-  CHECK(kind_of([] { const group g{small("x")}; }) == errc::permission);
+  CHECK(kind_of([] { const group g{small_group("x")}; }) == errc::permission);
   ::rmdir(dir.c_str());
   REQUIRE(::symlink("/tmp", dir.c_str()) == 0);
-  CHECK(kind_of([] { const group g{small("x")}; }) == errc::permission);
+  CHECK(kind_of([] { const group g{small_group("x")}; }) == errc::permission);
   ::unlink(dir.c_str());
   ::unsetenv("RUNTIME_DIRECTORY");
 }
 
 TEST_CASE("group: growth past the cap is a clean error, and what was freed can be had again", "[mem]") {
-  group g{small(test::unique_prefix("cap"))};
+  group g{small_group(test::unique_prefix("cap"))};
   void* block = allocate(g, 40 << 20);
   CHECK(kind_of([&] { (void)allocate(g, 40 << 20); }) == errc::no_memory);
   deallocate(g, block);
@@ -243,7 +241,7 @@ TEST_CASE("group: memory that one process adds is usable in another without a me
     if (go.wait() == 0) return 2;
     return **box == 42 ? 0 : 3;  // no lookup in between: the fault handler opens the extent
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   zone_builder builder = reserve_zone(g, {.name = "box", .size_bytes = 64});
   auto** box = static_cast<char**>(builder.address());
   builder.publish();
@@ -257,7 +255,7 @@ TEST_CASE("group: memory that one process adds is usable in another without a me
 }
 
 TEST_CASE("group: mlockall takes no page that the group did not", "[mem]") {
-  group_options options = small(test::unique_prefix("mlock"));
+  group_options options = small_group(test::unique_prefix("mlock"));
   options.no_huge = false;
   group g{options};
   if (g.control().segments[0].page_bytes == 4096) {
@@ -313,7 +311,7 @@ TEST_CASE("group: process-lifetime blocks and half-made zones of the dead go bac
     ::pause();
     return 1;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   ready.notify();
   REQUIRE(in.wait() != 0);
   CHECK(g.memory().block_count == 3);
@@ -342,7 +340,7 @@ TEST_CASE("group: a dead owner of the control lock is undone by the next", "[mem
     ::pause();
     return 1;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   ready.notify();
   REQUIRE(in.wait() != 0);
   CHECK(g.control().zones_taken == 78);
@@ -365,7 +363,7 @@ TEST_CASE("lease: an lcore id is refused to a second taker and free again after 
     ::pause();
     return 1;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   ready.notify();
   REQUIRE(in.wait() != 0);
   CHECK(kind_of([&] { detail::take_lease(g, lcore{7}); }) == errc::busy);
@@ -382,7 +380,7 @@ TEST_CASE("lease: an lcore id is refused to a second taker and free again after 
 }
 
 TEST_CASE("lease: a thread gives its lease back when it ends", "[mem]") {
-  group g{small(test::unique_prefix("thread"))};
+  group g{small_group(test::unique_prefix("thread"))};
   std::thread{[&] { detail::take_lease(g, lcore{3}); }}.join();
   CHECK(detail::lease_table[3].state == detail::lease_free);
   std::thread{[&] {
@@ -393,7 +391,7 @@ TEST_CASE("lease: a thread gives its lease back when it ends", "[mem]") {
 
 TEST_CASE("group: the child of a plain fork gets a clear error and keeps nobody alive", "[mem][process]") {
   const std::string prefix = test::unique_prefix("fork");
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   child plain{[&] {
     const errc kind = kind_of([&] { (void)allocate(g, 64); });
     return kind == errc::unsupported && detail::current_lease() == nullptr ? 0 : 1;
@@ -420,7 +418,7 @@ TEST_CASE("group: a crash with a core to dump is known before the dump", "[mem][
     ::raise(SIGSEGV);
     return 1;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   ready.notify();
   REQUIRE(in.wait() != 0);
   crash.notify();

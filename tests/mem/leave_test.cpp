@@ -11,17 +11,15 @@
 #include "mem/local_state.hpp"
 #include "mem/membership.hpp"
 #include "support/child.hpp"
+#include "support/small_group.hpp"
 
 using namespace mpnet;
 using test::child;
 using test::signal_pipe;
+using test::small_group;
 using namespace std::chrono_literals;
 
 namespace {
-
-group_options small(const std::string& prefix, process_type type = process_type::primary) {
-  return {.file_prefix = prefix, .type = type, .no_huge = type == process_type::primary};
-}
 
 /// What must not happen has this long to happen; that it did not is no proof, but without the fix it always does.
 constexpr auto a_moment = 30ms;
@@ -43,11 +41,11 @@ TEST_CASE("leave: the last member waits for whoever looks at the group just then
   std::string runtime;
   const std::string prefix = test::unique_prefix("last");
   {
-    const group g{small(prefix)};
+    const group g{small_group(prefix)};
     runtime = g.runtime_dir();
   }
   child last{[&] {
-    const group g{small(prefix)};
+    const group g{small_group(prefix)};
     in.notify();
     return out.wait() != 0 ? 0 : 1;
   }};
@@ -71,7 +69,7 @@ TEST_CASE("leave: a thread that recovers the dead ends before its process gives 
   const std::string prefix = test::unique_prefix("conducts");
   child leaver{[&] {
     if (go.wait() == 0) return 1;
-    group g{small(prefix, process_type::secondary)};
+    group g{small_group(prefix, process_type::secondary)};
     const signal_pipe conducting;
     std::thread conductor{[&] {
       const std::lock_guard recovery{g.local().conductor_mutex};  // as while it recovers somebody
@@ -84,7 +82,7 @@ TEST_CASE("leave: a thread that recovers the dead ends before its process gives 
     conductor.join();
     return 0;
   }};
-  const group g{small(prefix)};
+  const group g{small_group(prefix)};
   go.notify();
   const char slot = in.wait();
   REQUIRE(slot != 0);

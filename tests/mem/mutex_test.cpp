@@ -9,8 +9,10 @@
 
 #include "mem/membership.hpp"
 #include "support/child.hpp"
+#include "support/small_group.hpp"
 
 using namespace mpnet;
+using test::small_group;
 
 namespace {
 struct shared_data {
@@ -22,13 +24,10 @@ shared_data& data_of(group& g) {
   return *static_cast<shared_data*>(
       find_or_reserve_zone(g, {.name = "data", .size_bytes = sizeof(shared_data)}, [](void*) {}).address);
 }
-group_options primary(const std::string& prefix) {
-  return {.file_prefix = prefix, .type = process_type::primary, .no_huge = true, .memory_mib = 64};
-}
 }  // namespace
 
 TEST_CASE("mutex: threads exclude each other, registered or not", "[mem]") {
-  group g{primary(test::unique_prefix("mutex"))};
+  group g{small_group(test::unique_prefix("mutex"))};
   shared_data& data = data_of(g);
   std::vector<std::thread> threads;
   for (std::uint16_t i = 0; i < 4; ++i) {
@@ -61,7 +60,7 @@ TEST_CASE("mutex: a holder's death is told to the next owner, once", "[mem][cras
     ::pause();
     return 1;
   }};
-  group g{primary(prefix)};
+  group g{small_group(prefix)};
   shared_data& data = data_of(g);
   ready.notify();
   REQUIRE(locked.wait() != 0);
@@ -85,7 +84,7 @@ TEST_CASE("mutex: a holder's death is told to the next owner, once", "[mem][cras
 }
 
 TEST_CASE("mutex: a thread that ends while holding it counts as dead", "[mem][crash]") {
-  group g{primary(test::unique_prefix("thread-end"))};
+  group g{small_group(test::unique_prefix("thread-end"))};
   shared_data& data = data_of(g);
   std::thread{[&] { data.lock.lock(); }}.join();
   CHECK(data.lock.lock() == last_owner::died);

@@ -15,16 +15,15 @@
 #include "mem/membership.hpp"
 #include "mem/nudge.hpp"
 #include "support/child.hpp"
+#include "support/small_group.hpp"
 
 using namespace mpnet;
 using test::child;
 using test::signal_pipe;
+using test::small_group;
 
 namespace {
 
-group_options small(const std::string& prefix) {
-  return {.file_prefix = prefix, .type = process_type::primary, .no_huge = true, .memory_mib = 64};
-}
 group_options attaching(const std::string& prefix) {
   return {.file_prefix = prefix, .type = process_type::secondary};
 }
@@ -64,7 +63,7 @@ TEST_CASE("recovery: an object that is being repaired is not freed under the con
                            for (int i = 0; i < 100 && !freed; ++i) ::usleep(1000);  // long enough to be overtaken
                            if (freed) freed_too_early = true;
                          }});
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   const zone_info zone = reserve_zone(g, {.name = "object", .kind = zone_kind::bench, .size_bytes = 4096}).publish();
   made.notify();
   REQUIRE(in.wait() != 0);
@@ -86,7 +85,7 @@ TEST_CASE("recovery: who was refused it by a pause gets it when the pause ends",
   const std::string prefix = test::unique_prefix("pause");
   const signal_pipe made, in;
   child dying = start_victim(prefix, made, in, [](group&) {});
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   made.notify();
   REQUIRE(in.wait() != 0);
   {
@@ -109,7 +108,7 @@ TEST_CASE("recovery: a dead holder's lcore id is waited for while another member
     in.notify();
     return end.wait() != 0 ? 0 : 1;
   }};
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   made.notify();
   REQUIRE(in.wait() != 0);
   conducting.notify();
@@ -132,7 +131,7 @@ TEST_CASE("recovery: a zone that a dead process left half made is no obstacle, r
   child dying = start_victim(prefix, made, in, [](group& g) {
     new zone_builder{reserve_zone(g, {.name = "half", .size_bytes = 4096})};  // NOLINT: never published
   });
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   made.notify();
   REQUIRE(in.wait() != 0);
   CHECK_THROWS_AS(reserve_zone(g, {.name = "half", .size_bytes = 64}), error);  // its maker lives
@@ -152,7 +151,7 @@ TEST_CASE("control: who is stopped in the middle of a change is named to those t
     in.notify();
     ::raise(SIGSTOP);
   });
-  group g{small(prefix)};
+  group g{small_group(prefix)};
   made.notify();
   REQUIRE(in.wait() != 0);
   int status = 0;
@@ -171,7 +170,7 @@ TEST_CASE("control: who is stopped in the middle of a change is named to those t
 
 TEST_CASE("control: nudging a member that leaves at that moment harms nobody", "[mem][process]") {
   child nudger{[] {
-    group g{small(test::unique_prefix("nudge"))};
+    group g{small_group(test::unique_prefix("nudge"))};
     constexpr std::uint32_t slot = 9;
     g.control().slots[slot].state = mem::slot_live;
     std::atomic<bool> stop{false};

@@ -13,19 +13,13 @@
 #include "mem/conductor.hpp"
 #include "mem/membership.hpp"
 #include "pool/support.hpp"
-#include "ring/ring_repair.hpp"
 #include "support/child.hpp"
+#include "support/pool_group.hpp"
 
 using namespace pool_test;
+using test::pool_group;
 
 namespace {
-
-group_options options_for(const std::string& prefix, process_type type = process_type::primary) {
-  detail::register_ring_kind();
-  detail::register_pool_kind();
-  if (type == process_type::secondary) return {.file_prefix = prefix, .type = type};
-  return {.file_prefix = prefix, .type = type, .no_huge = true, .memory_mib = 512};
-}
 
 struct counters {
   std::atomic<std::uint64_t> ready, stop;
@@ -33,7 +27,7 @@ struct counters {
 
 /// Gets, puts, and passes messages and packets on, until told to stop; then gives all back.
 int busy_worker(const std::string& prefix, counters& c, unsigned seed) {
-  group g{options_for(prefix, process_type::secondary)};
+  group g{pool_group(prefix, process_type::secondary)};
   if (seed % 4 != 0) detail::take_any_lcore(g);
   const auto messages = pool<message>::attach(g, "messages");
   const auto packets = mbuf_pool::attach(g, "packets");
@@ -68,7 +62,7 @@ int busy_worker(const std::string& prefix, counters& c, unsigned seed) {
 }  // namespace
 
 TEST_CASE("pools are found by name, and checked", "[pool]") {
-  group g{options_for(test::unique_prefix("pool"))};
+  group g{pool_group(test::unique_prefix("pool"))};
   auto p = pool<message>::create(g, "m", {.object_count = 100, .cache_size = 8, .private_bytes = 64},
                                  [](message& m, std::size_t i) { m.text[0] = static_cast<char>(i); });
   CHECK(p[5]->text[0] == 5);
@@ -86,7 +80,7 @@ TEST_CASE("pools are found by name, and checked", "[pool]") {
 }
 
 TEST_CASE("a pool that follows another at its name and place starts afresh", "[pool]") {
-  group g{options_for(test::unique_prefix("again"))};
+  group g{pool_group(test::unique_prefix("again"))};
   detail::take_any_lcore(g);
   for (int round = 0; round < 3; ++round) {
     auto p = pool<message>::create(g, "m", {.object_count = 100, .cache_size = 8});
@@ -106,14 +100,14 @@ TEST_CASE("a process that leaves gives back its caches and what it holds", "[poo
   test::signal_pipe made, done;
   test::child other{[&] {
     if (made.wait() == 0) return 1;
-    group g{options_for(prefix, process_type::secondary)};
+    group g{pool_group(prefix, process_type::secondary)};
     detail::take_any_lcore(g);
     auto p = pool<message>::attach(g, "m");
     if (p.get() == nullptr || p.stats().in_caches_here == 0) return 2;
     auto q = mbuf_pool::attach(g, "q");
     return q.alloc() == nullptr ? 3 : 0;
   }};
-  group g{options_for(prefix)};
+  group g{pool_group(prefix)};
   auto p = pool<message>::create(g, "m", {.object_count = 100, .cache_size = 8});
   auto q = mbuf_pool::create(g, "q", {.mbuf_count = 200, .cache_size = 8});
   made.notify();
@@ -124,7 +118,7 @@ TEST_CASE("a process that leaves gives back its caches and what it holds", "[poo
 }
 
 TEST_CASE("device addresses of mbufs follow the region", "[mbuf]") {
-  group g{options_for(test::unique_prefix("iova"))};
+  group g{pool_group(test::unique_prefix("iova"))};
   auto q = mbuf_pool::create(g, "q", {.mbuf_count = 200, .cache_size = 0});
   mbuf* m = q.alloc();
   CHECK(m->data_iova() == g.iova_of(m->data()));
@@ -162,7 +156,7 @@ TEST_CASE("killed processes lose nothing", "[pool][crash]") {
     }
     return 0;
   }};
-  group g{options_for(prefix)};
+  group g{pool_group(prefix)};
   auto messages = pool<message>::create(g, "messages", {.object_count = 300, .cache_size = 20});
   auto packets = mbuf_pool::create(g, "packets", {.mbuf_count = 400, .cache_size = 16, .data_room_bytes = 256});
   const auto ring_m = ring<message*>::create(g, "ring_m", {.capacity = 64});

@@ -15,19 +15,13 @@
 #include "mem/conductor.hpp"
 #include "mem/membership.hpp"
 #include "pool/support.hpp"
-#include "ring/ring_repair.hpp"
 #include "support/child.hpp"
+#include "support/pool_group.hpp"
 
 using namespace pool_test;
+using test::pool_group;
 
 namespace {
-
-group_options options_for(const std::string& prefix, process_type type = process_type::primary) {
-  detail::register_ring_kind();
-  detail::register_pool_kind();
-  if (type == process_type::secondary) return {.file_prefix = prefix, .type = type};
-  return {.file_prefix = prefix, .type = type, .no_huge = true, .memory_mib = 256};
-}
 
 /// The NUMA node of a page, or -1 where the system does not say.
 int node_of(const void* address) {
@@ -58,7 +52,7 @@ TEST_CASE("statistics and the audit say where each object is, whichever member h
   test::signal_pipe made, held, end;
   test::child other{[&] {
     if (made.wait() == 0) return 1;
-    group g{options_for(prefix, process_type::secondary)};
+    group g{pool_group(prefix, process_type::secondary)};
     detail::take_any_lcore(g);
     const auto p = pool<message>::attach(g, "m");
     const auto r = ring<message*>::attach(g, "r");
@@ -69,7 +63,7 @@ TEST_CASE("statistics and the audit say where each object is, whichever member h
     held.notify();
     return end.wait() == 0 ? 4 : 0;
   }};
-  group g{options_for(prefix)};
+  group g{pool_group(prefix)};
   detail::take_any_lcore(g);
   const auto p = pool<message>::create(g, "m", {.object_count = 100, .cache_size = 8});
   const auto r = ring<message*>::create(g, "r", {.capacity = 10});
@@ -107,7 +101,7 @@ TEST_CASE("what lay in a killed process's own caches goes back", "[pool][group][
   test::signal_pipe made, held;
   test::child other{[&] {
     if (made.wait() == 0) return 1;
-    group g{options_for(prefix, process_type::secondary)};
+    group g{pool_group(prefix, process_type::secondary)};
     const auto p = pool<message>::attach(g, "m");
     pool_user_cache first = p.make_cache(8), second = p.make_cache(16);
     std::array<message*, 6> mine{};
@@ -119,7 +113,7 @@ TEST_CASE("what lay in a killed process's own caches goes back", "[pool][group][
     held.notify();
     for (;;) ::pause();
   }};
-  group g{options_for(prefix)};
+  group g{pool_group(prefix)};
   const auto p = pool<message>::create(g, "m", {.object_count = 100});
   made.notify();
   REQUIRE(held.wait() != 0);
@@ -132,7 +126,7 @@ TEST_CASE("what lay in a killed process's own caches goes back", "[pool][group][
 }
 
 TEST_CASE("objects lie one after the other, in device addresses too, on the node that was asked for", "[pool][group]") {
-  group g{options_for(test::unique_prefix("place"))};
+  group g{pool_group(test::unique_prefix("place"))};
   const auto p = pool<message>::create(g, "here", {.object_count = 5000, .socket = socket_id{0}, .contiguous = true});
   const auto first = static_cast<std::uint64_t>(g.iova_of(p[0]));
   std::set<const message*> seen;
@@ -159,7 +153,7 @@ TEST_CASE("objects lie one after the other, in device addresses too, on the node
 
 TEST_CASE("a pool of a million mbufs is made, and the time told", "[mbuf][group]") {
   const char* full_size = std::getenv("MPNET_TEST_MILLION_FULL");  // 2.3 GiB of hugepages
-  auto options = options_for(test::unique_prefix("million"));
+  auto options = pool_group(test::unique_prefix("million"));
   options.no_huge = full_size == nullptr;
   options.memory_mib = full_size != nullptr ? 2600 : 400;
   options.legacy_mem = true;  // its pages are taken now

@@ -10,23 +10,17 @@
 #include <utility>
 
 #include "mem/conductor.hpp"
-#include "ring/ring_repair.hpp"
 #include "support/child.hpp"
+#include "support/pool_group.hpp"
 
 using namespace mpnet;
+using test::pool_group;
 
 namespace {
 
 struct parcel {
   char text[64];
 };
-
-group_options options_for(const std::string& prefix, process_type type = process_type::primary) {
-  detail::register_ring_kind();
-  detail::register_pool_kind();
-  if (type == process_type::secondary) return {.file_prefix = prefix, .type = type};
-  return {.file_prefix = prefix, .type = type, .no_huge = true, .memory_mib = 256};
-}
 
 template <class Call>
 errc refusal(const Call& call) {
@@ -46,7 +40,7 @@ struct two_members {
   two_members(const char* name, const std::function<int(group&, two_members&)>& run)
       : prefix(test::unique_prefix(name)), other([this, &run] {
           if (made.wait() == 0) return 98;
-          group g{options_for(prefix, process_type::secondary)};
+          group g{pool_group(prefix, process_type::secondary)};
           return run(g, *this);
         }) {}
 };
@@ -99,7 +93,7 @@ TEST_CASE("rings are found by name, listed and destroyed by any member", "[ring]
         ring<std::uint64_t>::destroy(g, first);
         return ring<std::uint64_t>::lookup(g, "first") ? 6 : 0;
       }};
-  group g{options_for(all.prefix)};
+  group g{pool_group(all.prefix)};
   const auto first = ring<std::uint64_t>::create(g, "first", {.capacity = 9});
   REQUIRE(first.enqueue(42));
   CHECK_FALSE(ring<std::uint64_t>::lookup(g, "second"));
@@ -134,7 +128,7 @@ TEST_CASE("a ring is refused to who takes its elements for something else", "[ri
                     if (!refused(static_cast<parcel*>(nullptr)) || !refused(unowned<parcel*>{})) return 2;
                     return ring<std::uint64_t>::attach(g, "numbers").dequeue() == 1u ? 0 : 3;
                   }};
-  group g{options_for(all.prefix)};
+  group g{pool_group(all.prefix)};
   const auto numbers = ring<std::uint64_t>::create(g, "numbers", {.capacity = 8});
   REQUIRE(numbers.enqueue(1));
   all.made.notify();
@@ -149,7 +143,7 @@ TEST_CASE("elements of every size pass between processes, exactly as many as the
                     }
                     (sizes);
                   }};
-  group g{options_for(all.prefix)};
+  group g{pool_group(all.prefix)};
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     CHECK((exactly_full<I + 1>(g) && ...));
   }
@@ -170,7 +164,7 @@ TEST_CASE("a consumer in another process sleeps at the doorbell until something 
                     }
                     return there.wait(std::chrono::milliseconds{5}) ? 3 : 0;
                   }};
-  group g{options_for(all.prefix)};
+  group g{pool_group(all.prefix)};
   const auto there = ring<std::uint32_t>::create(g, "there", {.capacity = 4, .doorbell = true});
   const auto back = ring<std::uint32_t>::create(g, "back", {.capacity = 4, .doorbell = true});
   all.made.notify();
@@ -193,7 +187,7 @@ TEST_CASE("a ring destroyed and made again is another one, also to who still has
                     const auto now = ring<std::uint64_t>::attach(g, "r");
                     return now.capacity() == 30 && now.dequeue() == 2u && !now.dequeue() ? 0 : 2;  // leaves with both
                   }};
-  group g{options_for(all.prefix)};
+  group g{pool_group(all.prefix)};
   auto r = ring<std::uint64_t>::create(g, "r", {.capacity = 10});
   REQUIRE(r.enqueue(1));
   all.made.notify();
@@ -218,7 +212,7 @@ TEST_CASE("a private ring is its process's alone, goes empty when that dies, and
                     m.done.notify();
                     for (;;) ::pause();
                   }};
-  group g{options_for(all.prefix)};
+  group g{pool_group(all.prefix)};
   const auto parcels = pool<parcel>::create(g, "parcels", {.object_count = 100});
   all.made.notify();
   REQUIRE(all.done.wait() != 0);
@@ -246,7 +240,7 @@ TEST_CASE("a thread that ends in order, or a process that leaves, with a claim o
                      m.done.notify();
                      return 0;
                    }};
-  group g{options_for(pair.prefix)};
+  group g{pool_group(pair.prefix)};
   const auto turns = ring<int>::create(g, "turns", {.capacity = 8});
   const auto goes_on = [&turns](int value) {
     int got = 0;
