@@ -111,6 +111,9 @@ TEST_CASE("config: a file that is something else is refused", "[faults][bad-inpu
   std::filesystem::create_symlink("/etc/passwd", v.path());
   CHECK(v.refusal(text) == errc::system);
   CHECK_THAT(text, Catch::Contains("a link was planted there; remove it"));
+  v.copy();
+  ::chmod(v.path().c_str(), 0644);
+  CHECK(v.refusal(text) == errc::permission);
   v.check_unharmed();
 }
 

@@ -95,6 +95,12 @@ TEST_CASE("directory: links in place of directories and of the lock file are ref
   CHECK(enter(text) == errc::system);
   CHECK_THAT(text, Catch::Contains("open lock file") && Catch::Contains("a link was planted there; remove it"));
   CHECK(file.untouched());
+  const std::string link = runtime.path() + "-link";
+  std::filesystem::create_directory_symlink(elsewhere, link);
+  ::setenv("RUNTIME_DIRECTORY", link.c_str(), 1);
+  CHECK(enter(text) == errc::permission);
+  CHECK_THAT(text, Catch::Contains("it is not a directory but a link or a file"));
+  std::filesystem::remove(link);
   CHECK(std::filesystem::is_empty(elsewhere));
   std::filesystem::remove_all(elsewhere);
 }

@@ -157,63 +157,12 @@ TEST_CASE("group: options that differ from the group's are errors when attaching
   CHECK(first.wait() == 0);
 }
 
-TEST_CASE("group: a corrupted, truncated or foreign config is refused with its reason", "[mem][bad-input]") {
-  const std::string prefix = test::unique_prefix("corrupt");
-  const signal_pipe in;
-  const signal_pipe end;
-  child first = start_member(prefix, process_type::primary, in, end);
-  REQUIRE(in.wait() == 'p');
-  const std::string path = mem::shared_root(mem::runtime_root()) + "/" + prefix + "/config";
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  REQUIRE(fd >= 0);
-  const auto with_word = [&](off_t at, std::uint64_t value) {
-    std::uint64_t old = 0;
-    REQUIRE(::pread(fd, &old, 8, at) == 8);
-    REQUIRE(::pwrite(fd, &value, 8, at) == 8);
-    const errc kind = kind_of([&] { const group g{attaching(prefix)}; });
-    REQUIRE(::pwrite(fd, &old, 8, at) == 8);
-    return kind;
-  };
-  CHECK(with_word(0, 0x1234) == errc::corrupt);
-  CHECK(with_word(offsetof(mem::config_header, layout), 99) == errc::incompatible);
-  CHECK(with_word(offsetof(mem::config_header, segment_count), 1000) == errc::corrupt);
-  REQUIRE(::rename(path.c_str(), (path + ".away").c_str()) == 0);
-  const int empty = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  CHECK(kind_of([&] { const group g{attaching(prefix)}; }) == errc::corrupt);
-  REQUIRE(::fchmod(empty, 0644) == 0);
-  CHECK(kind_of([&] { const group g{attaching(prefix)}; }) == errc::permission);
-  ::unlink(path.c_str());
-  REQUIRE(::symlink("/etc/passwd", path.c_str()) == 0);
-  CHECK(kind_of([&] { const group g{attaching(prefix)}; }) == errc::system);
-  REQUIRE(::rename((path + ".away").c_str(), path.c_str()) == 0);
-  {
-    const group g{attaching(prefix)};
-    CHECK_FALSE(g.is_primary());
-  }
-  ::close(fd);
-  ::close(empty);
-  end.notify();
-  CHECK(first.wait() == 0);
-}
-
 TEST_CASE("group: an address range that is taken is an error that says by what", "[mem][bad-input]") {
   void* taken = ::mmap(reinterpret_cast<void*>(mem::default_base + (3ULL << 30)), 4096, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   REQUIRE(taken != MAP_FAILED);
   CHECK(kind_of([] { const group g{small_group(test::unique_prefix("taken"))}; }) == errc::busy);
   ::munmap(taken, 4096);
-}
-
-TEST_CASE("group: a runtime directory that others may enter, or a link, is refused", "[mem][bad-input]") {
-  const std::string dir = "/dev/shm/" + test::unique_prefix("dir");
-  REQUIRE(::mkdir(dir.c_str(), 0755) == 0);
-  ::setenv("RUNTIME_DIRECTORY", dir.c_str(), 1);
-  CHECK(kind_of([] { const group g{small_group("x")}; }) == errc::permission);
-  ::rmdir(dir.c_str());
-  REQUIRE(::symlink("/tmp", dir.c_str()) == 0);
-  CHECK(kind_of([] { const group g{small_group("x")}; }) == errc::permission);
-  ::unlink(dir.c_str());
-  ::unsetenv("RUNTIME_DIRECTORY");
 }
 
 TEST_CASE("group: growth past the cap is a clean error, and what was freed can be had again", "[mem]") {
