@@ -42,6 +42,7 @@ constexpr target targets[] = {
     {"ring", "many", "oversubscribed", 32, "DPDK", 0.5, true},
     {"ring", "single", "", 0, "DPDK", 1.0, false, false, true},
     {"ring", "many", "", 0, "DPDK", 1.0, false, false, true},
+    {"ring", "many", "", 0, "DPDK", 1.0, false, true, true},
     {"pool", "cache", "one-core", 1, "DPDK", 0.9},
     {"pool", "cache", "one-core", 8, "DPDK", 0.8},
     {"pool", "cache", "one-core", 32, "DPDK", 0.9},
