@@ -66,7 +66,8 @@ contestants mpnet_rings() {
   all.push_back(make_queue<fixed_queue<single, true>>("mpnet", "single apart"));
   all.push_back(make_queue<fixed_queue<many, false>>("mpnet", "many"));
   all.push_back(make_queue<fixed_queue<many, true>>("mpnet", "many apart"));
-  all.push_back(make_queue<mpnet_queue<mpnet::ring<value>, many_concurrent>>("mpnet", "many concurrent"));
+  all.push_back(make_queue<fixed_queue<many_concurrent, false>>("mpnet", "many concurrent"));
+  all.push_back(make_queue<fixed_queue<many_concurrent, true>>("mpnet", "many concurrent apart"));
   return all;
 }
 

@@ -7,10 +7,10 @@
 
 namespace mpnet {
 
-/// One pointer, copied freely, owns nothing.  Rings with a doorbell or a many_concurrent side have no such handle.
+/// One pointer, copied freely, owns nothing.  Rings with a doorbell have no such handle.
 template <class T, ring_sync Producers, ring_sync Consumers, bool Apart = false>
 class fixed_ring {
-  static_assert(Producers != ring_sync::many_concurrent && Consumers != ring_sync::many_concurrent);
+  static constexpr bool laned = Producers == ring_sync::many_concurrent || Consumers == ring_sync::many_concurrent;
   using amount = detail::ring_amount;
   static constexpr bool both_single = Producers == ring_sync::single && Consumers == ring_sync::single;
 
@@ -48,15 +48,20 @@ class fixed_ring {
  private:
   [[gnu::always_inline]] std::size_t put(const T* objects, std::size_t count, amount how) const noexcept {
     detail::ring_header& h = detail::as_one_address(ring_.header());
-    if constexpr (Producers == ring_sync::single) {
-      return ring<T>::template put_single<Apart, both_single>(h, objects, count, how);
+    if constexpr (laned && Producers != ring_sync::single) {
+      return ring<T>::template put_in_lane<Apart>(h, objects, count, how);
+    } else if constexpr (Producers == ring_sync::single) {
+      detail::ring_header& part = laned ? detail::ring_lane(h, 0) : h;
+      return ring<T>::template put_single<Apart, both_single>(part, objects, count, how);
     } else {
       return ring<T>::template put_many<Apart>(h, objects, count, how, 0);
     }
   }
   [[gnu::always_inline]] std::size_t take(T* objects, std::size_t count, amount how) const noexcept {
     detail::ring_header& h = detail::as_one_address(ring_.header());
-    if constexpr (Consumers == ring_sync::single) {
+    if constexpr (laned) {
+      return ring<T>::template take_from_lanes<Consumers, Apart>(h, objects, count, how);
+    } else if constexpr (Consumers == ring_sync::single) {
       return ring<T>::template take_single<Apart, both_single>(h, objects, count, how);
     } else {
       return ring<T>::template take_many<Apart>(h, objects, count, how);

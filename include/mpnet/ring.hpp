@@ -2,23 +2,23 @@
 // Rings: bounded first-in first-out queues of small values or of pool objects, in the group's region or in any memory,
 // used by threads of any number of processes, each of which may be killed at any instruction.  Follows rte_ring.h.
 //
-// What a death leaves: objects whose enqueue had published them are delivered exactly once, in order; those that had
-// not are not in the ring; objects that a dead consumer had not yet committed stay in the ring.  Survivors repair on
-// the spot.
+// What a death leaves: objects whose enqueue had published them are delivered exactly once, in order; others are not in
+// the ring; those that a dead consumer had not yet committed stay in it.  Survivors repair on the spot.
 //
 // Choose for each side (ring_options):
 //   single           one thread uses that side: the fastest, always
 //   many             the default; threads take turns.  Right for most uses: a turn costs one atomic instruction, a
 //                    stopped thread holds others up for a bounded time only, and zero-copy calls work
-//   many_concurrent  threads work side by side in lanes.  Each producer's objects stay in order, unless it steps aside
-//                    from a stopped process; between producers there is no order.  For more than one processor on a
-//                    side all the time
+//   many_concurrent  threads work side by side in lanes, up to six producers in one of their own.  No order between
+//                    producers, but for one's own objects; the memory of eight rings.  For more than one processor on
+//                    a side all the time, and for one or few objects a call: faster than `many` everywhere then
 // and for the ring `apart`, where producers and consumers run on different processors.  ring_sync says more;
 // fixed_ring.hpp has a handle for modes known when the program is compiled.
 #pragma once
 
 #include <mpnet/detail/ring_copy.hpp>
 #include <mpnet/detail/ring_element.hpp>
+#include <mpnet/detail/ring_lanes.hpp>
 #include <mpnet/detail/ring_layout.hpp>
 #include <mpnet/detail/ring_ops.hpp>
 #include <mpnet/error.hpp>
@@ -115,8 +115,7 @@ class ring {
   /// care of.  Throws not_found for a ring that is not the group's.  Follows rte_ring_free.
   static void destroy(group& g, ring r) { detail::ring_destroy(g, r.header_); }
 
-  // --- on memory of the caller's: process-local rings, tests, benches
-  // -------------------------------------------------
+  // --- on memory of the caller's: process-local rings, tests, benches ---------------------------------------------
   /// Bytes that such a ring takes; throws invalid_argument for a capacity of 0 or more than 2^30.
   [[nodiscard]] static std::size_t footprint(const ring_options& options) {
     return detail::ring_footprint(options, sizeof(T));
@@ -132,8 +131,7 @@ class ring {
     return ring{detail::ring_attach(memory, size_bytes, type())};
   }
 
-  // --- producers; hot
-  // -------------------------------------------------------------------------------------------------
+  // --- producers; hot ---------------------------------------------------------------------------------------------
   /// Puts up to objects.size() objects in, in order.  Returns how many of the first went in; the rest stays the
   /// caller's. Fewer when the ring is full; 0 also when another thread's claim stood in the way for too long. Follows
   /// rte_ring_enqueue_burst.
@@ -159,8 +157,7 @@ class ring {
       detail::ring_wake_consumers(*header_);
   }
 
-  // --- consumers; hot
-  // -------------------------------------------------------------------------------------------------
+  // --- consumers; hot ---------------------------------------------------------------------------------------------
   /// Takes up to objects.size() objects out, oldest first, to the front of `objects`.  Returns how many; pool objects
   /// among them now belong to this process.  0 when the ring is empty, or when another thread's claim stood in the way
   /// for too long.  Follows rte_ring_dequeue_burst.
@@ -193,8 +190,7 @@ class ring {
     return detail::ring_wait_for_objects(*header_, timeout.count());
   }
 
-  // --- anybody; hot; snapshots that may be old when they are read
-  // -----------------------------------------------------
+  // --- anybody; hot; snapshots that may be old when they are read -------------------------------------------------
   [[nodiscard]] std::size_t capacity() const noexcept { return header_->producer.capacity; }
   [[nodiscard]] std::size_t approx_count() const noexcept { return detail::ring_approx_count(*header_); }
   [[nodiscard]] std::size_t approx_free_count() const noexcept {
@@ -232,8 +228,12 @@ class ring {
   static std::size_t put_in(detail::ring_header& h, const T* objects, std::size_t count, amount how,
                             std::size_t when_busy) noexcept;
   static std::size_t take_from(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
+  template <bool Apart>
   static std::size_t put_in_lane(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
+  static std::size_t put_in_some_lane(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept;
+  template <ring_sync Sync, bool Apart>
   static std::size_t take_from_lanes(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
+  static std::size_t take_from_some_lane(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept;
   template <detail::ring_side Side>
   ring_runs<T> claim_runs(std::size_t count) const noexcept;
   template <detail::ring_side Side>

@@ -29,7 +29,7 @@ std::size_t ring_footprint(const ring_options& options, std::size_t element_size
                 fmt::format("ring: capacity {} cannot be; give 1 to {} objects", capacity, max_ring_capacity)};
   }
   const std::size_t one = ring_lane_bytes(std::bit_ceil(capacity), element_size);
-  return is_laned(options) ? sizeof(ring_header) + ring_lane_count * one : one;
+  return is_laned(options) ? sizeof(ring_header) + sizeof(ring_choices) + ring_lane_count * one : one;
 }
 
 namespace {
@@ -51,6 +51,9 @@ void format_side(ring_own& own, ring_published& published, const ring_header& h,
   own.flags = h.flags;
   own.sync = sync;
   own.path = path_of(own, h);
+  own.found_full.store(0, std::memory_order_relaxed);
+  own.lanes_used.store(0, std::memory_order_relaxed);
+  own.lane_bytes = ring_lane_bytes(h.slot_count, h.element_size);
   published.tail.store(0, std::memory_order_relaxed);
 }
 
@@ -103,6 +106,7 @@ bool header_is_sound(const ring_header& h, std::size_t size_bytes) {
   for (const ring_own* own : {&h.producer, &h.consumer}) {
     const ring_sync asked = own == &h.producer ? h.producers : h.consumers;
     if (own->mask != h.slot_count - 1 || own->capacity != h.capacity || own->flags != h.flags) return false;
+    if (own->lane_bytes != ring_lane_bytes(h.slot_count, h.element_size)) return false;
     if (own->sync != (is_laned(options) ? ring_sync::many_concurrent : asked)) return false;
     if (own->path != path_of(*own, h)) return false;
   }
@@ -144,8 +148,13 @@ ring_header* ring_format(void* memory, std::size_t size_bytes, const ring_option
     if (each.producers == ring_sync::many_concurrent) each.producers = ring_sync::many;
     if (each.consumers == ring_sync::many_concurrent) each.consumers = ring_sync::many;
     flags &= ~std::uint32_t{ring_laned | ring_doorbell};  // the bell is the whole ring's
-    const std::size_t bytes = ring_lane_bytes(h->slot_count, type.element_size);
-    for (std::size_t i = 0; i < ring_lane_count; ++i) format_one(&ring_lane(*h, i, bytes), each, type, flags, bytes);
+    for (auto& choice : choices_of(*h).of) choice.store(ring_no_choice, std::memory_order_relaxed);  // as format_side
+    // A single producer has the first, whichever thread it is.
+    h->consumer.lanes_used.store(options.producers == ring_sync::single ? 1 : 0, std::memory_order_relaxed);
+    const std::size_t bytes = h->consumer.lane_bytes;
+    for (std::size_t i = 0; i < ring_lane_count; ++i) {
+      format_one(&ring_lane(*h, i), each, type, flags, bytes)->magic.store(ring_magic, std::memory_order_relaxed);
+    }
   }
   // [R-magic] publishes the whole of it; pairs with [A-magic] in ring_attach.
   h->magic.store(ring_magic, std::memory_order_release);
@@ -190,8 +199,7 @@ std::size_t ring_approx_count(const ring_header& h) noexcept {
   if ((h.flags & ring_laned) != 0) {
     std::size_t sum = 0;
     for (std::size_t i = 0; i < ring_lane_count; ++i)
-      sum +=
-          ring_approx_count(ring_lane(const_cast<ring_header&>(h), i, ring_lane_bytes(h.slot_count, h.element_size)));
+      sum += ring_approx_count(ring_lane(const_cast<ring_header&>(h), i));
     return sum;
   }
   // [A-ctail] [A-ptail] the consumers' tail first: then the difference cannot be negative, at most too large.

@@ -56,13 +56,17 @@ bool ring_repair_claim(ring_header& h, ring_side side, std::uint64_t word, bool&
                                                       std::memory_order_relaxed);  // relaxed: a failure is not used
 }
 
+void ring_repair_on_the_spot(ring_header& h, ring_side side, std::uint64_t word) noexcept {
+  bool finished = false;
+  if (ring_repair_claim(h, side, word, finished))
+    count_one(finished ? h.repairs.finished_by_waiters : h.repairs.undone_by_waiters);
+}
+
 std::uint64_t ring_wait_idle(ring_header& h, ring_side side, std::uint64_t word) noexcept {
   ring_own& own = own_of(h, side);
   for (int round = 0; round < wait_rounds; ++round) {
     if (key_is_dead(word & key_mask)) {
-      bool finished = false;
-      if (ring_repair_claim(h, side, word, finished))
-        count_one(finished ? h.repairs.finished_by_waiters : h.repairs.undone_by_waiters);
+      ring_repair_on_the_spot(h, side, word);
     } else {
       for (int i = 0; i < pauses_between_looks; ++i) cpu_relax();
     }
@@ -101,8 +105,7 @@ namespace {
 template <class Visit>
 void for_each_part(ring_header& h, const Visit& visit) {
   if ((h.flags & ring_laned) == 0) return visit(h);
-  for (std::size_t i = 0; i < ring_lane_count; ++i)
-    visit(ring_lane(h, i, ring_lane_bytes(h.slot_count, h.element_size)));
+  for (std::size_t i = 0; i < ring_lane_count; ++i) visit(ring_lane(h, i));
 }
 
 void repair_one(ring_header& h, recovery_counts& counts) noexcept {

@@ -11,6 +11,9 @@ namespace mpnet::detail {
 /// process.
 void ring_repair(ring_header& h, const dead_party& dead, recovery_counts& counts) noexcept;
 
+/// Repairs the claim `word` of a dead owner for somebody who wants the side, and counts it as such.  Any thread.
+void ring_repair_on_the_spot(ring_header& h, ring_side side, std::uint64_t word) noexcept;
+
 /// Visits each pool object that lies in the ring, claimed or not.  Order against reclaim: see recovery.hpp.
 void ring_holdings(ring_header& h, const std::function<void(void*)>& visit);
 

@@ -133,9 +133,8 @@ std::vector<ring_info> list_rings(const group_view& view) {
     if ((h->flags & detail::ring_laned) == 0) {
       count = detail::ring_approx_count(*h);
     } else {
-      const std::size_t lane_bytes = detail::ring_lane_bytes(h->slot_count, h->element_size);
       for (std::size_t i = 0; i < detail::ring_lane_count; ++i) {
-        const auto lane = copy_of(view, address + sizeof(detail::ring_header) + i * lane_bytes);
+        const auto lane = copy_of(view, address + sizeof(detail::ring_header) + detail::ring_lane_offset(*h, i));
         if (lane && (lane->flags & detail::ring_laned) == 0) count += detail::ring_approx_count(*lane);
       }
     }

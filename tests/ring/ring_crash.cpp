@@ -22,13 +22,19 @@ struct operation {
 
 constexpr const char* action_names[] = {"enqueue", "dequeue", "reserve and commit", "peek and release"};
 
+// Where a consumer of a ring with lanes looks: where it found something, also at another lane, which starves or does
+// not, or it has been in another ring.
+enum class look { here, also_elsewhere, at_a_starving_lane, anew };
+
 struct setting {
   ring_sync producers, consumers;
   bool doorbell = false;
-  bool warm = true;       // A was the last to use its side
-  bool one_lane = false;  // A and B have the same lane
+  bool warm = true;       // A was the last to use its side; it holds a lane
+  bool one_lane = false;  // A and B want the same lane
+  bool crowded = false;   // others hold all lanes that can be held, A and B share
   bool shared = true;     // between processes
   bool apart = false;     // lines are handed over
+  look first = look::here;
   [[nodiscard]] bool laned() const {
     return producers == ring_sync::many_concurrent || consumers == ring_sync::many_concurrent;
   }
@@ -138,8 +144,9 @@ class scenario {
 
   void prepare(const operation& op) {
     arena_.clear();
-    detail::ring_visits = static_cast<std::uint32_t>(run.seed());  // so that each child takes the same lanes
-    world->lease_of = {0, 1, setting_.one_lane ? std::size_t{5} : std::size_t{2}, 3};
+    detail::this_look = {};
+    const std::size_t rival = setting_.crowded ? 11 : 7;
+    world->lease_of = {0, 1, setting_.one_lane ? rival : std::size_t{2}, 3};
     for (detail::lease& l : world->leases) make_lease(l);
     become(setting_.warm ? 1 : 3);
     for (std::uint32_t i = 0; i < object_count; ++i) world->objects[i].id = i;
@@ -150,14 +157,35 @@ class scenario {
                                 .shared_between_processes = setting_.shared,
                                 .doorbell = setting_.doorbell,
                                 .apart = setting_.apart});
+    if (setting_.crowded) hold_all_lanes();
     T value{};
     for (std::uint32_t i = 0; i < shift; ++i)
       require(handle().enqueue(element<T>::make(1)) && handle().dequeue(value), "the preparation");
     for (std::uint32_t i = 1; i <= prefilled; ++i) require(handle().enqueue(element<T>::make(i)), "the preparation");
     handle().header()->sleeping = setting_.doorbell ? 1 : 0;
+    if (setting_.laned()) look_first();
     world->tags = {};
     world->prefilled = prefilled;
     announce(1, op);
+  }
+
+  static void hold_all_lanes() {
+    detail::lease* const me = detail::this_lease;
+    T value{};
+    for (std::size_t i = 4; i < 4 + detail::ring_held_lane_count; ++i) {
+      detail::this_lease = &world->leases[i];
+      require(handle().enqueue(element<T>::make(1)) && handle().dequeue(value), "the preparation");
+    }
+    detail::this_lease = me;
+  }
+
+  void look_first() const {
+    detail::ring_look& l = detail::this_look;
+    if (setting_.first == look::also_elsewhere) l.left = 1;
+    if (setting_.first == look::anew) l = {};
+    if (setting_.first != look::at_a_starving_lane) return;
+    const std::uint64_t tail = detail::ring_lane(*handle().header(), l.lane).consumed.tail;
+    l = {l.ring, l.lane + 1, 1, l.lane, tail};
   }
 
   // What actor `who` will try, for the judge.
@@ -179,8 +207,7 @@ class scenario {
     detail::ring_header& h = *handle().header();
     if ((h.flags & detail::ring_laned) == 0) return {&h};
     std::vector<detail::ring_header*> lanes;
-    for (std::size_t i = 0; i < detail::ring_lane_count; ++i)
-      lanes.push_back(&detail::ring_lane(h, i, detail::ring_lane_bytes(h.slot_count, sizeof(T))));
+    for (std::size_t i = 0; i < detail::ring_lane_count; ++i) lanes.push_back(&detail::ring_lane(h, i));
     return lanes;
   }
 
@@ -194,10 +221,11 @@ class scenario {
     judge_by_draining(true);
   }
 
+  // Of the dead: the living may hold lanes.
   static bool a_claim_stands() {
     for (const detail::ring_header* part : parts())
       for (const detail::ring_own* own : {&part->producer, &part->consumer})
-        if (own->sync != ring_sync::single && (own->word & detail::key_mask) != 0) return true;
+        if (own->sync != ring_sync::single && detail::key_is_dead(own->word & detail::key_mask)) return true;
     return false;
   }
 
@@ -336,10 +364,12 @@ class scenario {
 
   [[nodiscard]] std::string title(const operation& op) const {
     return fmt::format(
-        "{} bytes{}, producers {}, consumers {}, bell {}, warm {}, one lane {}, shared {}, apart {}: {} {}", sizeof(T),
-        ring_carries_pool_objects<T> ? " (pool objects)" : "", static_cast<int>(setting_.producers),
-        static_cast<int>(setting_.consumers), setting_.doorbell, setting_.warm, setting_.one_lane, setting_.shared,
-        setting_.apart, action_names[static_cast<std::size_t>(op.what)], op.count);
+        "{} bytes{}, producers {}, consumers {}, bell {}, warm {}, one lane {}, crowded {}, shared {}, apart {}, look "
+        "{}: {} {}",
+        sizeof(T), ring_carries_pool_objects<T> ? " (pool objects)" : "", static_cast<int>(setting_.producers),
+        static_cast<int>(setting_.consumers), setting_.doorbell, setting_.warm, setting_.one_lane, setting_.crowded,
+        setting_.shared, setting_.apart, static_cast<int>(setting_.first),
+        action_names[static_cast<std::size_t>(op.what)], op.count);
   }
 
   arena& arena_;
@@ -379,7 +409,20 @@ void all_settings(arena& a) {
       all_operations<pooled*>(a, {.producers = producers, .consumers = consumers, .apart = true});
     }
   all_operations<pooled*>(a, {many_concurrent, many_concurrent});
-  all_operations<pooled*>(a, {.producers = many_concurrent, .consumers = many_concurrent, .one_lane = true});
+  for (const bool one_lane : {false, true}) {
+    setting s{.producers = many_concurrent, .consumers = many_concurrent, .warm = one_lane, .one_lane = one_lane};
+    all_operations<pooled*>(a, s);
+    s.crowded = true;
+    all_operations<pooled*>(a, s);
+  }
+  scenario<pooled*> chooses{
+      a, {.producers = many_concurrent, .consumers = many_concurrent, .warm = false, .one_lane = true, .apart = true}};
+  chooses.cut({action::enqueue, 3});
+  for (const look first : {look::also_elsewhere, look::at_a_starving_lane, look::anew}) {
+    scenario<pooled*> looks{a, {.producers = many_concurrent, .consumers = many_concurrent, .first = first}};
+    looks.cut({action::dequeue, 1, true});
+    looks.cut({action::dequeue, 3});
+  }
   all_operations<pooled*>(a, {many_concurrent, single});
   all_operations<std::uint64_t>(a, {many_concurrent, many});
   all_operations<std::uint64_t>(a, {single, many_concurrent, true, false});

@@ -36,13 +36,15 @@ void decode(actor_log& log);
 inline constexpr std::size_t object_count = 64;
 
 struct shared_world {
-  std::array<detail::lease, 8> leases;
+  std::array<detail::lease, 12> leases;
   std::array<std::size_t, 4> lease_of;  // of actor 1: A, 2: B, 3: the judge
   std::array<actor_log, 4> logs;
   std::array<pooled, object_count> objects;
   std::array<std::uint16_t, object_count> tags;
   std::uint32_t prefilled = 0;  // objects 1 … prefilled were put by the preparation
-  alignas(128) std::array<std::byte, 5 * 640 + 4 * 8 * 64> ring_bytes;
+  // 8 slots of 64 bytes in each lane
+  alignas(128) std::array<std::byte, sizeof(detail::ring_header) + sizeof(detail::ring_choices) +
+                                         detail::ring_lane_count*(sizeof(detail::ring_header) + 8 * 64)> ring_bytes;
 };
 
 extern shared_world* world;

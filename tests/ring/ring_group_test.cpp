@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Rings in a group: names, listings, types, doorbells and private rings, between processes.
 #include <mpnet/error.hpp>
+#include <mpnet/group_view.hpp>
 #include <mpnet/pool.hpp>
 #include <mpnet/ring.hpp>
+#include <mpnet/ring_view.hpp>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -114,6 +116,23 @@ TEST_CASE("rings are found by name, listed and destroyed by any member", "[ring]
   CHECK(refusal([&] { ring<std::uint64_t>::destroy(g, first); }) == errc::not_found);
   CHECK(refusal([&] { (void)ring<std::uint64_t>::attach(g, "first"); }) == errc::not_found);
   CHECK(ring<std::uint32_t>::attach(g, "second").dequeue() == 1u);  // its maker is gone, it stays
+}
+
+TEST_CASE("somebody outside the group sees how much lies in a ring, in its lanes too", "[ring][group]") {
+  const std::string prefix = test::unique_prefix("view");
+  test::signal_pipe made;
+  test::child onlooker{[&] {
+    if (made.wait() == 0) return 98;
+    const auto seen = list_rings(group_view{prefix});
+    if (seen.size() != 2 || seen[0].name != "laned") return 1;
+    return seen[0].approx_count == 2 && seen[1].approx_count == 3 ? 0 : 2;
+  }};
+  group g{pool_group(prefix)};
+  const auto plain = ring<std::uint32_t>::create(g, "plain", {.capacity = 9});
+  const auto laned = ring<std::uint32_t>::create(g, "laned", {.capacity = 9, .producers = ring_sync::many_concurrent});
+  for (std::uint32_t i = 0; i < 3; ++i) REQUIRE((plain.enqueue(i) && (i == 2 || laned.enqueue(i))));
+  made.notify();
+  CHECK(onlooker.wait() == 0);
 }
 
 TEST_CASE("a ring is refused to who takes its elements for something else", "[ring][group]") {

@@ -7,34 +7,12 @@
 #include <thread>
 #include <vector>
 
+#include "fake_leases.hpp"
 #include "ring_memory.hpp"
 
 using namespace mpnet;
 
 namespace {
-
-// Leases without a group, so that threads have keys of their own.
-class fake_leases {
- public:
-  fake_leases() : table_(std::make_unique<detail::lease[]>(max_leases)) { detail::lease_table = table_.get(); }
-  ~fake_leases() { detail::lease_table = nullptr; }
-  fake_leases(const fake_leases&) = delete;
-  fake_leases& operator=(const fake_leases&) = delete;
-  void hold(std::size_t index) { detail::this_lease = &table_[index]; }
-  // As a new owner of a lease whose last one is dead.
-  void take_over(std::size_t index) {
-    detail::lease& l = table_[index];
-    detail::alive_word(l).store(0, std::memory_order_relaxed);  // relaxed: the incarnation publishes it
-    l.incarnation.fetch_add(1, std::memory_order_release);
-    l.key.store(0, std::memory_order_relaxed);  // relaxed: for the owner
-    hold(index);
-  }
-  // What the kernel does when a thread ends.
-  static void die() { detail::alive_word(*detail::this_lease).fetch_or(FUTEX_OWNER_DIED, std::memory_order_release); }
-
- private:
-  std::unique_ptr<detail::lease[]> table_;
-};
 
 struct load {
   ring_sync producers, consumers;
@@ -92,7 +70,7 @@ std::vector<std::uint64_t> consume(const ring<std::uint64_t>& r, const load& l, 
 }
 
 void run(const load& l) {
-  fake_leases leases;
+  test::fake_leases leases;
   test::ring_memory<std::uint64_t> memory{
       {.capacity = 61, .producers = l.producers, .consumers = l.consumers, .apart = l.apart}};
   const auto r = memory.handle();
@@ -170,7 +148,26 @@ void die_in_a_turn(detail::ring_header& part, bool published, ledger& sums) {
     }
     if (published) S::published(part).tail.store(position + count, std::memory_order_release);
   }
-  fake_leases::die();
+  test::fake_leases::die();
+}
+
+/// Takes a lane, puts three objects there, publishes that or not, and dies without more.
+void die_holding_a_lane(detail::ring_header& h, bool published, ledger& sums) {
+  const std::uint64_t key = detail::ring_key(h.producer);
+  detail::ring_header& lane = detail::ring_lane(h, detail::ring_choose_lane(h, key));
+  std::uint64_t word = 0;
+  std::size_t count = 3;
+  if (detail::held_lane(h, key, word) == &lane &&
+      detail::claim_held(lane, word >> detail::key_bits, count, detail::ring_amount::up_to)) {
+    const std::uint64_t position = word >> detail::key_bits;
+    auto* slots = reinterpret_cast<std::uint64_t*>(detail::ring_slots(lane));
+    for (std::size_t i = 0; i < count; ++i) {
+      slots[(position + i) & (lane.slot_count - 1)] = 2'000'000 + i;
+      if (published) sums.put(2'000'000 + i);
+    }
+    if (published) lane.produced.tail.store(position + count, std::memory_order_release);
+  }
+  test::fake_leases::die();
 }
 
 void pass_on(const ring<std::uint64_t>& r, ledger& sums, const std::atomic<bool>& stop, std::uint64_t first) {
@@ -187,7 +184,7 @@ void pass_on(const ring<std::uint64_t>& r, ledger& sums, const std::atomic<bool>
 
 void threads_die(ring_sync mode) {
   constexpr std::size_t deaths = 400, mortal = 200;
-  fake_leases leases;
+  test::fake_leases leases;
   test::ring_memory<std::uint64_t> memory{{.capacity = 13, .producers = mode, .consumers = mode}};
   const auto r = memory.handle();
   ledger sums;
@@ -197,12 +194,13 @@ void threads_die(ring_sync mode) {
     threads.emplace_back([&, i] { leases.hold(i), pass_on(r, sums, stop, (i + 1) << 32); });
   detail::ring_header& h = *r.header();
   for (std::size_t k = 0; k < deaths; ++k) {
-    detail::ring_header& part = mode == ring_sync::many ? h
-                                                        : detail::ring_lane(h, k / 4 % detail::ring_lane_count,
-                                                                            detail::ring_lane_bytes(h.slot_count, 8));
+    const bool laned = mode != ring_sync::many;
+    detail::ring_header& part = laned ? detail::ring_lane(h, k / 4 % detail::ring_held_lane_count) : h;
     std::thread{[&] {
       leases.take_over(mortal);
-      if (k % 2 == 0)
+      if (k % 2 == 0 && laned)
+        die_holding_a_lane(h, k % 4 == 0, sums);
+      else if (k % 2 == 0)
         die_in_a_turn<detail::ring_side::producer>(part, k % 4 == 0, sums);
       else
         die_in_a_turn<detail::ring_side::consumer>(part, k % 4 == 1, sums);
@@ -221,8 +219,7 @@ void threads_die(ring_sync mode) {
     undone += part.repairs.undone_by_waiters, finished += part.repairs.finished_by_waiters;
   };
   count(h);
-  for (std::size_t i = 0; mode != ring_sync::many && i < detail::ring_lane_count; ++i)
-    count(detail::ring_lane(h, i, detail::ring_lane_bytes(h.slot_count, 8)));
+  for (std::size_t i = 0; mode != ring_sync::many && i < detail::ring_lane_count; ++i) count(detail::ring_lane(h, i));
   CHECK(undone != 0);
   CHECK(finished != 0);
 }

@@ -64,9 +64,8 @@ std::uint64_t claims_repaired(detail::ring_header& h) {
            r.finished_by_recovery.load(std::memory_order_relaxed) + r.published_late.load(std::memory_order_relaxed);
   };
   std::uint64_t sum = of(h.repairs);
-  const std::size_t bytes = detail::ring_lane_bytes(h.slot_count, h.element_size);
   for (std::size_t i = 0; (h.flags & detail::ring_laned) != 0 && i < detail::ring_lane_count; ++i) {
-    sum += of(detail::ring_lane(h, i, bytes).repairs);
+    sum += of(detail::ring_lane(h, i).repairs);
   }
   return sum;
 }

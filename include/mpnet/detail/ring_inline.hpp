@@ -87,28 +87,64 @@ inline std::size_t ring<T>::take_from(detail::ring_header& h, T* objects, std::s
 }
 
 template <class T>
-std::size_t ring<T>::put_in_lane(detail::ring_header& h, const T* objects, std::size_t count, amount how) noexcept {
-  const std::size_t lane_bytes = detail::ring_lane_bytes(h.producer.mask + 1, sizeof(T));
-  const std::size_t home = detail::ring_key(h.producer) % detail::ring_lane_count;
-  detail::ring_header& mine = detail::ring_lane(h, home, lane_bytes);
+template <bool Apart>
+[[gnu::always_inline]] inline std::size_t ring<T>::put_in_lane(detail::ring_header& h, const T* objects,
+                                                               std::size_t count, amount how) noexcept {
+  std::uint64_t word = 0;
+  detail::ring_header* lane = detail::held_lane(h, detail::ring_key(h.producer), word);
+  if (lane == nullptr) [[unlikely]]
+    return put_in_some_lane(h, objects, count, how);
+  const std::uint64_t position = word >> detail::key_bits;
+  if (!detail::claim_held(*lane, position, count, how)) [[unlikely]]
+    return 0;
+  if constexpr (Apart) detail::fetch_lines<T>(detail::ring_slots(*lane), h.producer.mask, position, count);
+  detail::copy_in(detail::ring_slots(*lane), h.producer.mask, position, objects, count);
+  detail::commit_held(*lane, word, count);
+  return count;
+}
+
+template <class T>
+[[gnu::noinline]] std::size_t ring<T>::put_in_some_lane(detail::ring_header& h, const T* objects, std::size_t count,
+                                                        amount how) noexcept {
+  const std::uint64_t key = detail::ring_key(h.producer);
+  if (key == 0) return 0;
+  const std::size_t lane = detail::ring_choose_lane(h, key);
+  if (lane < detail::ring_held_lane_count) return put_in_lane<false>(h, objects, count, how);
   constexpr std::size_t busy = ~std::size_t{0};
-  std::size_t done = put_in(mine, objects, count, how, busy);
+  std::size_t done = put_in(detail::ring_lane(h, lane), objects, count, how, busy);
   // Held by somebody who does not go on: step aside.
-  for (std::size_t i = 1; done == busy && i < detail::ring_lane_count; ++i)
-    done = put_in(detail::ring_lane(h, (home + i) % detail::ring_lane_count, lane_bytes), objects, count, how, busy);
+  if (done == busy) done = put_in(detail::ring_lane(h, detail::ring_lane_aside(lane)), objects, count, how, busy);
   return done == busy ? 0 : done;
 }
 
 template <class T>
-std::size_t ring<T>::take_from_lanes(detail::ring_header& h, T* objects, std::size_t count, amount how) noexcept {
-  const std::size_t lane_bytes = detail::ring_lane_bytes(h.consumer.mask + 1, sizeof(T));
-  std::size_t first = detail::ring_key(h.consumer);
-  // Now and then another lane first, so that none starves where consumers always find something in their own.
-  if ((++detail::ring_visits & 7) == 0) first += detail::ring_visits / 8;
+template <ring_sync Sync, bool Apart>
+[[gnu::always_inline]] inline std::size_t ring<T>::take_from_lanes(detail::ring_header& h, T* objects,
+                                                                   std::size_t count, amount how) noexcept {
+  detail::ring_look& look = detail::this_look;
+  if (look.ring == &h && --look.left != 0) [[likely]] {
+    detail::ring_header& lane = detail::ring_lane(h, look.lane);
+    const std::size_t done = Sync == ring_sync::single ? take_single<Apart>(lane, objects, count, how)
+                                                       : take_many<Apart>(lane, objects, count, how);
+    if (done != 0) [[likely]]
+      return done;
+  }
+  return take_from_some_lane(h, objects, count, how);
+}
+
+template <class T>
+[[gnu::noinline]] std::size_t ring<T>::take_from_some_lane(detail::ring_header& h, T* objects, std::size_t count,
+                                                           amount how) noexcept {
+  const std::size_t first = detail::ring_first_look(h, detail::ring_key(h.consumer), detail::this_look);
+  // relaxed: see ring_choose_lane
+  const std::uint32_t used = h.consumer.lanes_used.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < detail::ring_lane_count; ++i) {
-    const std::size_t done =
-        take_from(detail::ring_lane(h, (first + i) % detail::ring_lane_count, lane_bytes), objects, count, how);
-    if (done != 0) return done;
+    const std::size_t lane = (first + i) % detail::ring_lane_count;
+    if ((used >> lane & 1) == 0) continue;
+    const std::size_t done = take_from(detail::ring_lane(h, lane), objects, count, how);
+    if (done == 0) continue;
+    detail::this_look.lane = static_cast<std::uint32_t>(lane);
+    return done;
   }
   return 0;
 }
@@ -117,15 +153,27 @@ template <class T>
 [[gnu::noinline]] std::size_t ring<T>::put_general(const T* objects, std::size_t count, amount how) const noexcept {
   detail::ring_header& h = *header_;
   const bool laned = h.producer.sync == ring_sync::many_concurrent;
-  const std::size_t done = laned ? put_in_lane(h, objects, count, how) : put_in(h, objects, count, how, 0);
+  const bool apart = (h.producer.flags & detail::ring_apart) != 0;
+  std::size_t done = 0;
+  if (!laned || h.producers == ring_sync::single)
+    done = put_in(laned ? detail::ring_lane(h, 0) : h, objects, count, how, 0);
+  else
+    done = apart ? put_in_lane<true>(h, objects, count, how) : put_in_lane<false>(h, objects, count, how);
   if ((h.producer.flags & detail::ring_doorbell) != 0 && done != 0) detail::ring_wake_consumers(h);
   return done;
 }
 
 template <class T>
 [[gnu::noinline]] std::size_t ring<T>::take_general(T* objects, std::size_t count, amount how) const noexcept {
-  if (header_->consumer.sync == ring_sync::many_concurrent) return take_from_lanes(*header_, objects, count, how);
-  return take_from(*header_, objects, count, how);
+  using enum ring_sync;
+  detail::ring_header& h = *header_;
+  if (h.consumer.sync != many_concurrent) return take_from(h, objects, count, how);
+  const bool apart = (h.consumer.flags & detail::ring_apart) != 0;
+  if (h.consumers == single)
+    return apart ? take_from_lanes<single, true>(h, objects, count, how)
+                 : take_from_lanes<single, false>(h, objects, count, how);
+  return apart ? take_from_lanes<many, true>(h, objects, count, how)
+               : take_from_lanes<many, false>(h, objects, count, how);
 }
 
 template <class T>

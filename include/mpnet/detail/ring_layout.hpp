@@ -29,12 +29,15 @@ enum class ring_sync : std::uint8_t {
   /// 0.
   /// If it died, they repair at once and go on.  Fastest under little contention and with more threads than processors.
   many,
-  /// Any number, side by side: the ring has lanes, each a ring of the `many` kind with the full capacity; a producer
-  /// has a lane of its own (shared with others when there are more producers than lanes), consumers look at their own
-  /// lane first and at the others in turn.  Threads do not wait for each other, and a stopped one holds up one lane
-  /// only.  Order: what one thread puts in is taken out in the order in which it was put in, whoever dies; between
-  /// different threads there is no order.  The exception: a producer steps aside when somebody who is stopped holds its
-  /// lane, and what it puts into the other lane may be taken out before or after what it has in its own.
+  /// Any number, side by side: the ring has eight lanes, each with the full capacity.  The first six producers hold one
+  /// each until they end or die, and put without an atomic instruction; those who come when all are held share the
+  /// other
+  /// two in turn.  Consumers look first where they last found something, and see to it that no lane starves.  Threads
+  /// do
+  /// not wait for each other, and a stopped one holds up one side of one lane only.  Order: what one thread puts in is
+  /// taken out in the order in which it was put in, whoever dies; between different threads there is no order.  The
+  /// exception: a producer that shares a lane steps aside when somebody who is stopped has the turn, and what it puts
+  /// into the other lane may be taken out before or after what it has in its own.
   /// What it costs besides: dequeue_bulk() takes from one lane; the memory is that of all lanes; no zero-copy calls.
   many_concurrent,
 };
@@ -56,7 +59,7 @@ struct ring_options {
 
 namespace detail {
 
-inline constexpr std::uint64_t ring_magic = 0x0003'676e'6972'706dULL;  // "mpring", layout 3
+inline constexpr std::uint64_t ring_magic = 0x0004'676e'6972'706dULL;  // "mpring", layout 4
 inline constexpr std::uint64_t position_mask = (1ULL << 40) - 1;
 inline constexpr unsigned key_bits = 24;
 inline constexpr std::uint64_t key_mask = (1ULL << key_bits) - 1;
@@ -83,7 +86,7 @@ enum class ring_path : std::uint8_t {
 
 /// Touched by its own side alone.  Constants are repeated here so that an operation reads no further line.
 struct alignas(2 * cache_line) ring_own {
-  std::atomic<std::uint64_t> word;   // many: {position 40, key 24}, key 0 is idle
+  std::atomic<std::uint64_t> word;   // many: {position 40, key 24}, key 0 is idle; lanes are held by it
   std::atomic<std::uint64_t> next;   // single: its own position; at most one operation ahead of the tail
   std::atomic<std::uint64_t> limit;  // up to where the peer let this side go when last looked at
   std::uint64_t capacity;            // creator: w, all: r, from here on
@@ -92,6 +95,9 @@ struct alignas(2 * cache_line) ring_own {
   ring_sync sync;
   ring_path path;
   std::uint8_t spare[2];
+  std::atomic<std::uint32_t> found_full;  // a lane's producer: whether its last call was told so; holder: w, r
+  std::atomic<std::uint32_t> lanes_used;  // consumer, with lanes: a bit for each that was ever put into
+  std::uint64_t lane_bytes;               // with lanes: of each; creator: w, all: r
 };
 static_assert(sizeof(ring_own) == 128);
 
@@ -138,13 +144,28 @@ static_assert(offsetof(ring_header, produced) == 256 && offsetof(ring_header, co
   return reinterpret_cast<std::byte*>(&h) + sizeof(ring_header);
 }
 
-inline constexpr std::size_t ring_lane_count = 4;
+/// The first lanes can be held, each by one producer; the others are shared by those who come when all are held.
+inline constexpr std::size_t ring_lane_count = 8;
+inline constexpr std::size_t ring_held_lane_count = 6;
+
+/// Between the header and the lanes: which lane each lease has chosen to put into.
+struct alignas(2 * cache_line) ring_choices {
+  std::atomic<std::uint32_t> of[max_leases];  // by key: {lane 8, key 24}; its lease: w and r
+};
+inline constexpr std::uint32_t ring_no_choice = ~0U;  // no lease's key is like that
 
 [[nodiscard]] inline std::size_t ring_lane_bytes(std::uint64_t slot_count, std::size_t element_size) noexcept {
   return (sizeof(ring_header) + slot_count * element_size + 127) & ~std::size_t{127};
 }
-[[nodiscard]] inline ring_header& ring_lane(ring_header& h, std::size_t lane, std::size_t lane_bytes) noexcept {
-  return *reinterpret_cast<ring_header*>(ring_slots(h) + lane * lane_bytes);
+[[nodiscard]] inline ring_choices& choices_of(ring_header& h) noexcept {
+  return *reinterpret_cast<ring_choices*>(ring_slots(h));
+}
+/// Where lane `lane` lies in the slots.
+[[nodiscard]] inline std::size_t ring_lane_offset(const ring_header& h, std::size_t lane) noexcept {
+  return sizeof(ring_choices) + lane * h.consumer.lane_bytes;
+}
+[[nodiscard]] inline ring_header& ring_lane(ring_header& h, std::size_t lane) noexcept {
+  return *reinterpret_cast<ring_header*>(ring_slots(h) + ring_lane_offset(h, lane));
 }
 
 /// Objects from `from` to `to`.

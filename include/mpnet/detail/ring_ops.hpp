@@ -62,9 +62,6 @@ inline constexpr std::uint64_t ring_busy = ~0ULL;  // somebody else's claim did 
 
 enum class ring_amount : std::uint8_t { all_or_nothing, up_to };
 
-/// Counts this thread's visits to rings with lanes.
-inline thread_local constinit std::uint32_t ring_visits = 0;
-
 [[nodiscard, gnu::always_inline]] inline std::uint64_t ring_key(const ring_own& own) noexcept {
   if (this_lease != nullptr) [[likely]] {
     // relaxed: written by this thread.
