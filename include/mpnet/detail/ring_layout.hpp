@@ -20,25 +20,21 @@ namespace mpnet {
 enum class ring_sync : std::uint8_t {
   /// One.  Nothing is ever claimed, so nobody's death needs a repair: the next thread continues where the dead one
   /// published.  The application sees to it that there is one; handing the side to another thread is allowed at any
-  /// time
-  /// when the former has stopped using it.
+  /// time when the former has stopped using it.
   single,
   /// Any number; they take turns (the default).  An operation claims its side, copies, publishes.  While it does,
-  /// others
-  /// wait: for a few hundred cycles, or, if the owner was stopped in the middle, for a bounded time, then they return
-  /// 0.
-  /// If it died, they repair at once and go on.  Fastest under little contention and with more threads than processors.
+  /// others wait: for a few hundred cycles, or, if the owner was stopped in the middle, for a bounded time, then they
+  /// return 0.  If it died, they repair at once and go on.  Fastest under little contention and with more threads than
+  /// processors.
   many,
-  /// Any number, side by side: the ring has eight lanes, each with the full capacity.  The first six producers hold one
-  /// each until they end or die, and put without an atomic instruction; those who come when all are held share the
-  /// other
-  /// two in turn.  Consumers look first where they last found something, and see to it that no lane starves.  Threads
-  /// do
-  /// not wait for each other, and a stopped one holds up one side of one lane only.  Order: what one thread puts in is
-  /// taken out in the order in which it was put in, whoever dies; between different threads there is no order.  The
-  /// exception: a producer that shares a lane steps aside when somebody who is stopped has the turn, and what it puts
-  /// into the other lane may be taken out before or after what it has in its own.
-  /// What it costs besides: dequeue_bulk() takes from one lane; the memory is that of all lanes; no zero-copy calls.
+  /// Any number, side by side: the ring has eight lanes, each with the full capacity.  The first six producers hold
+  /// one each until they end or die, and put without an atomic instruction; those who come when all are held share
+  /// the other two in turn.  Consumers look first where they last found something, and see to it that no lane
+  /// starves.  Threads do not wait for each other, and a stopped one holds up one side of one lane only.  Order: what
+  /// one thread puts in is taken out in the order in which it was put in, whoever dies; between different threads
+  /// there is no order.  The exception: a producer that shares a lane steps aside when somebody who is stopped has
+  /// the turn, and what it puts into the other lane may be taken out before or after what it has in its own.  What it
+  /// costs besides: dequeue_bulk() takes from one lane; the memory is that of all lanes; no zero-copy calls.
   many_concurrent,
 };
 
