@@ -15,6 +15,10 @@ namespace {
 using queue_type = moodycamel::ConcurrentQueue<void*>;
 thread_local std::optional<moodycamel::ProducerToken> producer;
 thread_local std::optional<moodycamel::ConsumerToken> consumer;
+/// Where threads are preempted in the middle of a call, a producer may find no block for ever though hardly anything is
+/// in the queue.  After so many refusals in a row it is allowed to allocate one.
+constexpr unsigned refusals_max = 10'000;
+thread_local unsigned refusals = 0;
 
 struct concurrent {
   using item = void*;
@@ -31,7 +35,11 @@ struct concurrent {
     if (worker == 0) this->~concurrent();
   }
   unsigned enqueue(void* const* items, unsigned n) noexcept {
-    return queue.try_enqueue_bulk(*producer, items, n) ? n : 0;
+    const bool done = queue.try_enqueue_bulk(*producer, items, n) ||
+                      (++refusals == refusals_max && queue.enqueue_bulk(*producer, items, n));
+    if (!done && refusals < refusals_max) return 0;
+    refusals = 0;
+    return done ? n : 0;
   }
   unsigned dequeue(void** items, unsigned n) noexcept {
     return static_cast<unsigned>(queue.try_dequeue_bulk(*consumer, items, n));
