@@ -117,7 +117,7 @@ def check_places():
 def check_top():
     """What the project has at the top level is known.  Only what is in the repository, where there is one."""
     allowed = set(""".ci .clang-format .clang-tidy .gitignore CMakeLists.txt CMakePresets.json LICENSE README.md
-                     bench cmake docs examples include scripts src tests tools""".split())
+                     bench docs examples include scripts src tests tools""".split())
     git = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False)
     listed = git.stdout.split("\0") if git.returncode == 0 else files("")
     for name in sorted({path.split("/")[0] for path in listed if path} - allowed):
