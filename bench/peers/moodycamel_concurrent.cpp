@@ -35,11 +35,13 @@ struct concurrent {
     if (worker == 0) this->~concurrent();
   }
   unsigned enqueue(void* const* items, unsigned n) noexcept {
-    const bool done = queue.try_enqueue_bulk(*producer, items, n) ||
-                      (++refusals == refusals_max && queue.enqueue_bulk(*producer, items, n));
-    if (!done && refusals < refusals_max) return 0;
+    if (queue.try_enqueue_bulk(*producer, items, n)) {
+      refusals = 0;
+      return n;
+    }
+    if (++refusals < refusals_max) return 0;
     refusals = 0;
-    return done ? n : 0;
+    return queue.enqueue_bulk(*producer, items, n) ? n : 0;
   }
   unsigned dequeue(void** items, unsigned n) noexcept {
     return static_cast<unsigned>(queue.try_dequeue_bulk(*consumer, items, n));
